@@ -1,0 +1,236 @@
+//! The walk along an untrusted chain: every check, and no unsafe code.
+
+use core::fmt;
+use core::iter::FusedIterator;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::abi::{BlockHeader, DEFAULT_BLOCK_LIMIT, HEADER_SIZE, count_per_block};
+use crate::addr::PhysAddr;
+use crate::error::{ReadError, ReadErrorKind, RestoreError, RestoreErrorKind};
+use crate::memory::ReadMemory;
+
+/// A checked block of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// Address of the block.
+    pub addr: PhysAddr,
+    /// Position in the chain; the head's block has 0.
+    pub position: usize,
+    /// How many entries the block holds: 1 to as many as fit.
+    pub count: usize,
+    /// Address of the next block, not checked yet; null in the last one.
+    pub next: PhysAddr,
+}
+
+impl Link {
+    /// Copies the entry at `index` in this block out of the memory the chain is in.
+    ///
+    /// `T` should have the size that the chain was walked with.
+    ///
+    /// # Errors
+    /// The block has no such entry, or the memory can't be read there.
+    pub fn read_entry<T: Pod>(
+        &self,
+        memory: &impl ReadMemory,
+        index: usize,
+    ) -> Result<T, ReadError> {
+        if index >= self.count {
+            return Err(ReadError::new(self.addr, ReadErrorKind::Outside));
+        }
+        read_entry(memory, self.addr, index)
+    }
+}
+
+/// Copies entry `index` of the block at `addr`.
+pub(crate) fn read_entry<T: Pod>(
+    memory: &impl ReadMemory,
+    addr: PhysAddr,
+    index: usize,
+) -> Result<T, ReadError> {
+    let mut entry = T::zeroed();
+    let offset = HEADER_SIZE + index * size_of::<T>();
+    memory.read(addr.within_block(offset), bytemuck::bytes_of_mut(&mut entry))?;
+    Ok(entry)
+}
+
+/// Walks a chain block by block, checking each address before it is read and each header before it
+/// is believed.
+///
+/// Yields the blocks in order and ends at a null link or after the first error. Works without an
+/// allocator, on memory that may be hostile or change meanwhile: it keeps a few words, reads one
+/// header a block and at most as many as the limit allows. A cycle is found by Brent's method, so
+/// possibly some laps after it closed; sets, which remember their blocks, name the exact one.
+///
+/// ```
+/// use kho_block::{Chain, ImageMemory, PhysAddr};
+///
+/// // Two blocks: 0x2000 with two entries of 8 bytes, linked to 0x1000 with one.
+/// let mut first = [0; 4096];
+/// first[..8].copy_from_slice(&0x1000_u64.to_ne_bytes());
+/// first[8..16].copy_from_slice(&2_u64.to_ne_bytes());
+/// let mut last = [0; 4096];
+/// last[8..16].copy_from_slice(&1_u64.to_ne_bytes());
+/// let mut image = ImageMemory::new();
+/// image.insert(PhysAddr::new(0x2000), &first[..])?;
+/// image.insert(PhysAddr::new(0x1000), &last[..])?;
+///
+/// let mut entries = 0;
+/// for link in Chain::new(&image, PhysAddr::new(0x2000), 8) {
+///     entries += link?.count;
+/// }
+/// assert_eq!(entries, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "kho_block_set_restore")]
+#[derive(Clone)]
+pub struct Chain<'m, M> {
+    memory: &'m M,
+    next: PhysAddr,
+    walk: Walk,
+}
+
+impl<'m, M: ReadMemory> Chain<'m, M> {
+    /// The chain whose first block is at `head`, of entries of `entry_size` bytes, with the
+    /// kernel's limit of blocks.
+    #[must_use]
+    pub fn new(memory: &'m M, head: PhysAddr, entry_size: usize) -> Self {
+        Self::with_limit(memory, head, entry_size, DEFAULT_BLOCK_LIMIT)
+    }
+
+    /// The same with another limit.
+    #[must_use]
+    pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
+        let max_count = count_per_block(M::BLOCK_SIZE, entry_size);
+        Self { memory, next: head, walk: Walk::new(M::BLOCK_SIZE, max_count, limit) }
+    }
+
+    fn step(&mut self) -> Result<Link, RestoreError> {
+        let addr = self.next;
+        self.walk.enter(addr)?;
+        let mut header = BlockHeader::zeroed();
+        self.memory
+            .read(addr, bytemuck::bytes_of_mut(&mut header))
+            .map_err(|error| self.walk.error(addr, error.kind.into()))?;
+        self.walk.leave(addr, header)
+    }
+}
+
+impl<M: ReadMemory> Iterator for Chain<'_, M> {
+    type Item = Result<Link, RestoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next.is_null() {
+            return None;
+        }
+        let step = self.step();
+        self.next = step.map_or(PhysAddr::NULL, |link| link.next);
+        Some(step)
+    }
+}
+
+impl<M: ReadMemory> FusedIterator for Chain<'_, M> {}
+
+impl<M> fmt::Debug for Chain<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// The checks of a walk, apart from how a header is reached: every restore goes through them.
+#[derive(Clone)]
+pub(crate) struct Walk {
+    block_size: usize,
+    max_count: usize,
+    limit: usize,
+    position: usize,
+    /// Brent: an earlier block, renewed at each power of two. A cycle leads back to it.
+    mark: PhysAddr,
+}
+
+impl Walk {
+    pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
+        Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL }
+    }
+
+    /// The position of the block that is next to be entered or left.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Checks the address of the next block before anything there is touched.
+    pub(crate) fn enter(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
+        let kind = if addr == self.mark {
+            RestoreErrorKind::Cycle
+        } else if self.position >= self.limit {
+            RestoreErrorKind::TooLong { limit: self.limit }
+        } else if !addr.is_aligned_to(self.block_size) {
+            RestoreErrorKind::Misaligned
+        } else {
+            if self.position.is_power_of_two() {
+                self.mark = addr;
+            }
+            return Ok(());
+        };
+        Err(self.error(addr, kind))
+    }
+
+    /// Checks the header of the block that was entered, and moves on.
+    pub(crate) fn leave(
+        &mut self,
+        addr: PhysAddr,
+        header: BlockHeader,
+    ) -> Result<Link, RestoreError> {
+        let max = self.max_count;
+        if header.count == 0 {
+            return Err(self.error(addr, RestoreErrorKind::NoEntries));
+        }
+        let count = match usize::try_from(header.count) {
+            Ok(count) if count <= max => count,
+            _ => {
+                let kind = RestoreErrorKind::TooManyEntries { count: header.count, max };
+                return Err(self.error(addr, kind));
+            }
+        };
+        let link = Link { addr, position: self.position, count, next: header.next };
+        self.position += 1;
+        Ok(link)
+    }
+
+    /// An error at the current position.
+    pub(crate) fn error(&self, addr: PhysAddr, kind: RestoreErrorKind) -> RestoreError {
+        RestoreError { addr, position: self.position, kind }
+    }
+}
+
+/// Makes the error of a walk exact, given the addresses of the blocks it went through.
+///
+/// Brent's method sees a cycle some laps late, or the limit comes first; the fault is where the
+/// chain first came back.
+#[cfg(feature = "alloc")]
+#[cold]
+pub(crate) fn exact_error(
+    error: RestoreError,
+    walked: impl ExactSizeIterator<Item = PhysAddr>,
+) -> RestoreError {
+    use alloc::vec::Vec;
+
+    let late = matches!(error.kind, RestoreErrorKind::Cycle | RestoreErrorKind::TooLong { .. });
+    let mut visits = Vec::new();
+    if !late || visits.try_reserve_exact(walked.len() + 1).is_err() {
+        return error;
+    }
+    visits.extend(walked.chain([error.addr]).enumerate().map(|(position, addr)| (addr, position)));
+    visits.sort_unstable();
+    visits
+        .windows(2)
+        .filter(|pair| pair[0].0 == pair[1].0)
+        .map(|pair| pair[1])
+        .min_by_key(|&(_, position)| position)
+        .map_or(error, |(addr, position)| RestoreError {
+            addr,
+            position,
+            kind: RestoreErrorKind::Cycle,
+        })
+}

@@ -1,0 +1,186 @@
+//! Reading a set out of memory that belongs to someone else.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::marker::PhantomData;
+
+use smallvec::SmallVec;
+
+use crate::abi::{DEFAULT_BLOCK_LIMIT, checked_count_per_block};
+use crate::addr::{PhysAddr, SetHead};
+use crate::chain::{Chain, exact_error, read_entry};
+use crate::entry::Entry;
+use crate::error::{ReadError, RestoreError, RestoreErrorKind};
+use crate::index::Starts;
+use crate::memory::ReadMemory;
+
+/// A set in memory that can only be copied out of: a live guest, a file that others write, an image
+/// whose blocks are not aligned.
+///
+/// The chain is checked once; entries come out by value, one read each. Memory that changes in
+/// between gives other entries or errors, never harm.
+///
+/// ```
+/// use kho_block::{ForeignSet, ImageMemory, PhysAddr, SetHead};
+/// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// # #[repr(C)]
+/// # struct Slot { value: u64 }
+///
+/// let mut block = vec![0; 4096];
+/// block[8..16].copy_from_slice(&1_u64.to_ne_bytes()); // one entry follows
+/// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
+/// let mut image = ImageMemory::new();
+/// image.insert(PhysAddr::new(0x5000), block)?;
+///
+/// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
+/// let set = ForeignSet::restore(&image, head)?;
+/// assert_eq!(set.get(0).transpose()?.map(|slot| slot.value), Some(42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ForeignSet<'m, T, M> {
+    memory: &'m M,
+    blocks: SmallVec<[PhysAddr; 2]>,
+    starts: Starts,
+    len: usize,
+    entries: PhantomData<T>,
+}
+
+impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
+    /// How many entries fit in a block of this memory.
+    pub const COUNT_PER_BLOCK: usize = checked_count_per_block::<T>(M::BLOCK_SIZE);
+
+    /// Checks the chain at `head`, up to the kernel's limit of 10,000 blocks.
+    ///
+    /// # Errors
+    /// The chain is not valid; the error names the block.
+    #[doc(alias = "kho_block_set_restore")]
+    pub fn restore(memory: &'m M, head: SetHead<T>) -> Result<Self, RestoreError> {
+        Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
+    }
+
+    /// The same with another limit of blocks.
+    ///
+    /// # Errors
+    /// The chain is not valid; the error names the block.
+    pub fn restore_with_limit(
+        memory: &'m M,
+        head: SetHead<T>,
+        limit: usize,
+    ) -> Result<Self, RestoreError> {
+        let mut set = Self {
+            memory,
+            blocks: SmallVec::new(),
+            starts: Starts::new(),
+            len: 0,
+            entries: PhantomData,
+        };
+        for link in Chain::with_limit(memory, head.addr(), size_of::<T>(), limit) {
+            let link = link.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;
+            let error = |kind| RestoreError { addr: link.addr, position: link.position, kind };
+            // The header is there; the entries may be cut off.
+            link.read_entry::<T>(memory, link.count - 1).map_err(|e| error(e.kind.into()))?;
+            set.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+            set.starts
+                .add_block(link.position, set.len, Self::COUNT_PER_BLOCK)
+                .map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+            set.blocks.push(link.addr);
+            set.len += link.count;
+        }
+        Ok(set)
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The addresses of the chain's blocks, in order.
+    #[must_use]
+    pub fn blocks(&self) -> &[PhysAddr] {
+        &self.blocks
+    }
+
+    /// Copies the entry at `index` out, or `None` past the end.
+    ///
+    /// # Errors
+    /// The memory can't be read there any more; the item is then an error.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Result<T, ReadError>> {
+        if index >= self.len {
+            return None;
+        }
+        let (position, offset) = self.starts.locate(index, Self::COUNT_PER_BLOCK);
+        Some(read_entry(self.memory, self.blocks[position], offset))
+    }
+
+    /// The entries in order, by value.
+    #[must_use]
+    pub fn iter(&self) -> ForeignReader<'_, T, M> {
+        ForeignReader { set: self, indices: 0..self.len }
+    }
+}
+
+impl<T: Entry, M: ReadMemory> fmt::Debug for ForeignSet<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForeignSet")
+            .field("len", &self.len)
+            .field("blocks", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a ForeignSet<'_, T, M> {
+    type Item = Result<T, ReadError>;
+    type IntoIter = ForeignReader<'a, T, M>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The entries of a [`ForeignSet`] in order, by value, from either end.
+#[derive(Debug)]
+pub struct ForeignReader<'a, T: Entry, M: ReadMemory> {
+    set: &'a ForeignSet<'a, T, M>,
+    indices: core::ops::Range<usize>,
+}
+
+impl<T: Entry, M: ReadMemory> Clone for ForeignReader<'_, T, M> {
+    fn clone(&self) -> Self {
+        Self { set: self.set, indices: self.indices.clone() }
+    }
+}
+
+impl<T: Entry, M: ReadMemory> Iterator for ForeignReader<'_, T, M> {
+    type Item = Result<T, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.set.get(self.indices.next()?)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indices.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        self.set.get(self.indices.nth(n)?)
+    }
+}
+
+impl<T: Entry, M: ReadMemory> DoubleEndedIterator for ForeignReader<'_, T, M> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.set.get(self.indices.next_back()?)
+    }
+}
+
+impl<T: Entry, M: ReadMemory> ExactSizeIterator for ForeignReader<'_, T, M> {}
+
+impl<T: Entry, M: ReadMemory> FusedIterator for ForeignReader<'_, T, M> {}

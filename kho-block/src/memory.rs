@@ -1,0 +1,212 @@
+//! Where blocks live: three traits, and the memories that implement them.
+//!
+//! | trait | what it promises | what stands on it |
+//! |---|---|---|
+//! | [`ReadMemory`] | bytes can be copied out | [`Chain`](crate::Chain), [`ForeignSet`](crate::ForeignSet) |
+//! | [`StableMemory`] | bytes can be borrowed | [`SetView`](crate::SetView) |
+//! | [`BlockMemory`] | blocks can be owned | [`BlockSet`](crate::BlockSet) |
+
+use core::ptr::NonNull;
+
+use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::addr::PhysAddr;
+use crate::error::{AllocError, ClaimError, ReadError};
+
+#[cfg(feature = "testing")]
+mod faulty;
+#[cfg(feature = "alloc")]
+mod heap;
+#[cfg(feature = "alloc")]
+mod image;
+#[cfg(feature = "alloc")]
+mod ledger;
+#[cfg(feature = "alloc")]
+mod lock;
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+mod map;
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+mod memfd;
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+mod sealed;
+
+#[cfg(feature = "testing")]
+pub use faulty::FaultyMemory;
+#[cfg(feature = "alloc")]
+pub use heap::HeapMemory;
+#[cfg(feature = "alloc")]
+pub use image::{ImageError, ImageMemory};
+#[cfg(feature = "alloc")]
+pub use ledger::Usage;
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+pub use memfd::{MemfdError, MemfdMemory, SealError};
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+pub use sealed::SealedMemfd;
+
+/// Memory whose bytes can be copied out: all that walking a chain needs.
+///
+/// A safe trait: an implementation may be wrong about the bytes, or answer differently each time,
+/// and does no harm by it. A live guest is such a memory, or a file that others can write.
+pub trait ReadMemory {
+    /// Size of this memory's blocks in bytes: a power of two, the page size of the kernel that
+    /// wrote them. Another value does not compile once a set uses it.
+    const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE;
+
+    /// Fills `buf` with the bytes at `addr`.
+    ///
+    /// # Errors
+    /// Not all the bytes are there, or they could not be read. `buf` is then left in any state.
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+}
+
+/// Memory whose bytes do not change while they are borrowed: an image in memory, a sealed memfd.
+///
+/// The trait is safe to implement, since `&[u8]` itself promises what a reader relies on. Whoever
+/// makes such a slice out of a mapping promises that nobody else can change it.
+pub trait StableMemory: ReadMemory {
+    /// Lends the `len` bytes at `addr`.
+    ///
+    /// # Errors
+    /// Not all of the bytes are there, or not in one piece.
+    fn lend(&self, addr: PhysAddr, len: usize) -> Result<&[u8], ReadError>;
+}
+
+/// Memory that gives out blocks to own, and keeps those that are handed over.
+///
+/// A block is *free*, *owned* by exactly one holder, or *preserved*: handed over and waiting for a
+/// successor to claim it. A memory lends nothing, and its [`read`](ReadMemory::read) answers for
+/// preserved blocks only, excluding claims while it copies: a block that is read while its new
+/// owner writes would be a data race.
+///
+/// # Safety
+/// An implementation guarantees, for blocks of [`BLOCK_SIZE`](ReadMemory::BLOCK_SIZE) bytes:
+///
+/// - **G1** A pointer that [`allocate`](Self::allocate) or a claim gave is aligned to 16, and valid
+///   for reads and writes of a whole block, all of whose bytes are initialised, until the block is
+///   freed or handed over, or the memory is dropped. Moving the memory, or a reference to it, moves
+///   no block.
+/// - **G2** An owned block is its holder's alone: until it is freed or handed over no other call
+///   returns it, the memory itself does not touch it, and nobody else can, in this process or
+///   outside.
+/// - **G3** A block comes out of `allocate` with every byte zero.
+/// - **G4** [`addr_of`](Self::addr_of) gives every owned block an address of its own, not null and
+///   a multiple of the block size; claiming that address after a hand over gives the same bytes.
+/// - **G5** A claim succeeds for preserved blocks only, and makes them owned.
+/// - **G6** Clones of the memory, and references to it, stand for the same blocks.
+pub unsafe trait BlockMemory: ReadMemory {
+    /// Takes a free block, zeroed.
+    ///
+    /// # Errors
+    /// There is none left.
+    fn allocate(&self) -> Result<NonNull<u8>, AllocError>;
+
+    /// Takes the preserved block at `addr`.
+    ///
+    /// # Errors
+    /// There is no preserved block at this address; nothing has changed.
+    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError>;
+
+    /// Takes the preserved block at `first` and passes it to `visit`, then the block whose address
+    /// `visit` returns, and so on until that is `None`.
+    ///
+    /// The same as claim after claim. A memory with a lock overrides it to take the lock once, so
+    /// `visit` must not call the memory, and must not panic.
+    ///
+    /// # Errors
+    /// The first claim that failed. What was claimed before stays with the caller.
+    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
+    where
+        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
+    {
+        let mut addr = Some(first);
+        while let Some(current) = addr {
+            addr = visit(self.claim(current)?);
+        }
+        Ok(())
+    }
+
+    /// The address of an owned block.
+    fn addr_of(&self, block: NonNull<u8>) -> PhysAddr;
+
+    /// Makes an owned block free.
+    ///
+    /// # Safety
+    /// The caller owns `block`, from [`allocate`](Self::allocate) or a claim on this memory, and
+    /// gives it up: no reference into it is left, no pointer into it is used again.
+    unsafe fn free(&self, block: NonNull<u8>);
+
+    /// Makes an owned block preserved.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    unsafe fn hand_over(&self, block: NonNull<u8>);
+
+    /// Called after each step that changes what the chain of a set holds.
+    ///
+    /// Does nothing by default. A memory that must write back what was stored, or a test that
+    /// looks at every state a crash could leave, does it here.
+    fn published(&self) {}
+}
+
+macro_rules! forward {
+    ($($(#[$attr:meta])* $pointer:ty;)+) => {$(
+        $(#[$attr])*
+        impl<M: ReadMemory> ReadMemory for $pointer {
+            const BLOCK_SIZE: usize = M::BLOCK_SIZE;
+
+            fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+                (**self).read(addr, buf)
+            }
+        }
+
+        $(#[$attr])*
+        impl<M: StableMemory> StableMemory for $pointer {
+            fn lend(&self, addr: PhysAddr, len: usize) -> Result<&[u8], ReadError> {
+                (**self).lend(addr, len)
+            }
+        }
+
+        // SAFETY: every call goes to one and the same memory, which gives the guarantees; a
+        // pointer to it keeps it alive (G1) and stands for the same blocks (G6).
+        $(#[$attr])*
+        unsafe impl<M: BlockMemory> BlockMemory for $pointer {
+            fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
+                (**self).allocate()
+            }
+
+            fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
+                (**self).claim(addr)
+            }
+
+            fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
+            where
+                F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
+            {
+                (**self).claim_chain(first, visit)
+            }
+
+            fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
+                (**self).addr_of(block)
+            }
+
+            unsafe fn free(&self, block: NonNull<u8>) {
+                // SAFETY: the caller's promise is the same one.
+                unsafe { (**self).free(block) }
+            }
+
+            unsafe fn hand_over(&self, block: NonNull<u8>) {
+                // SAFETY: the caller's promise is the same one.
+                unsafe { (**self).hand_over(block) }
+            }
+
+            fn published(&self) {
+                (**self).published();
+            }
+        }
+    )+};
+}
+
+forward! {
+    &M;
+    #[cfg(feature = "alloc")] alloc::rc::Rc<M>;
+    #[cfg(feature = "alloc")] alloc::sync::Arc<M>;
+}

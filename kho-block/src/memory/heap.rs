@@ -1,0 +1,285 @@
+//! Blocks on the heap of this process.
+
+use alloc::alloc::{alloc, dealloc};
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::fmt;
+use core::ptr::NonNull;
+
+use super::ledger::{Ledger, State, Usage};
+use super::lock::Lock;
+use super::{BlockMemory, ReadMemory};
+use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::addr::PhysAddr;
+use crate::error::{
+    AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind,
+};
+
+/// Blocks on the heap: for tests, for benchmarks, and for state that is copied elsewhere later.
+///
+/// An address is the block's address in this process, so sets live as long as the process. Blocks
+/// are placed in large extents, lowest address first; extents of 2 MiB and more ask for huge pages.
+/// Extents are given back when the memory is dropped.
+///
+/// `Send` and `Sync` with the feature `std`.
+///
+/// ```
+/// use kho_block::HeapMemory;
+///
+/// let memory = HeapMemory::new(); // blocks of 4 KiB
+/// let arm64 = HeapMemory::<65536>::with_block_size();
+/// # let _ = (memory, arm64);
+/// ```
+pub struct HeapMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
+    blocks: Lock<Blocks<BLOCK_SIZE>>,
+}
+
+/// # Invariants
+/// - Extents are allocated with their layout, hold whole blocks, and do not overlap.
+/// - Block number n is in the extent whose `first` is the last one not after n; every number that
+///   the ledger has is in an extent.
+struct Blocks<const BLOCK_SIZE: usize> {
+    ledger: Ledger,
+    /// By `first`.
+    extents: Vec<Extent>,
+    /// The extent that was used last: the next block is most often in the same one.
+    recent: usize,
+}
+
+struct Extent {
+    base: NonNull<u8>,
+    layout: Layout,
+    /// Number of the extent's first block.
+    first: usize,
+}
+
+const HUGE_PAGE: usize = 2 << 20;
+const SMALLEST_EXTENT: usize = 64 << 10;
+const LARGEST_EXTENT: usize = 1 << 30;
+
+impl HeapMemory {
+    /// An empty memory with blocks of 4 KiB. Allocates nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_block_size()
+    }
+}
+
+impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
+    /// An empty memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing yet.
+    #[must_use]
+    pub const fn with_block_size() -> Self {
+        const { assert!(BLOCK_SIZE.is_power_of_two(), "a block size is a power of two") };
+        let ledger = Ledger::new();
+        Self { blocks: Lock::new(Blocks { ledger, extents: Vec::new(), recent: 0 }) }
+    }
+
+    /// How many blocks are free, owned and preserved.
+    pub fn usage(&self) -> Usage {
+        self.blocks.with(|blocks| blocks.ledger.usage())
+    }
+
+    /// Frees every block that was handed over and that nobody has claimed; says how many.
+    pub fn free_preserved(&self) -> usize {
+        self.blocks.with(|blocks| blocks.ledger.free_preserved())
+    }
+}
+
+impl<const BLOCK_SIZE: usize> Default for HeapMemory<BLOCK_SIZE> {
+    fn default() -> Self {
+        Self::with_block_size()
+    }
+}
+
+impl<const BLOCK_SIZE: usize> fmt::Debug for HeapMemory<BLOCK_SIZE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeapMemory").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
+
+impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
+    /// Adds an extent as large as all so far, or a smaller one if there is no such space.
+    fn grow(&mut self) -> Result<(), AllocErrorKind> {
+        const { assert!(BLOCK_SIZE <= LARGEST_EXTENT, "a block is at most 1 GiB") };
+        let out_of_memory = AllocErrorKind::OutOfMemory;
+        self.extents.try_reserve(1).map_err(|_| out_of_memory)?;
+        let mut size = (self.ledger.len() * BLOCK_SIZE)
+            .clamp(SMALLEST_EXTENT, LARGEST_EXTENT)
+            .next_multiple_of(BLOCK_SIZE);
+        loop {
+            let align = if size >= HUGE_PAGE { HUGE_PAGE.max(BLOCK_SIZE) } else { BLOCK_SIZE };
+            let layout = Layout::from_size_align(size, align).map_err(|_| out_of_memory)?;
+            // SAFETY: the size is not 0: it is at least one block.
+            if let Some(base) = NonNull::new(unsafe { alloc(layout) }) {
+                let extent = Extent { base, layout, first: self.ledger.len() };
+                if let Err(kind) = self.ledger.grow(size / BLOCK_SIZE, State::Dirty) {
+                    drop(extent);
+                    return Err(kind);
+                }
+                extent.advise_huge_pages();
+                self.extents.push(extent);
+                return Ok(());
+            }
+            if size == BLOCK_SIZE {
+                return Err(out_of_memory);
+            }
+            size = (size / 2).next_multiple_of(BLOCK_SIZE);
+        }
+    }
+
+    /// Pointer to the block with a number that the ledger has.
+    fn block(&mut self, number: usize) -> NonNull<u8> {
+        self.recent = self.extents.partition_point(|extent| extent.first <= number) - 1;
+        let extent = &self.extents[self.recent];
+        let offset = (number - extent.first) * BLOCK_SIZE;
+        assert!(offset < extent.layout.size());
+        // SAFETY: the offset is inside the extent, which was allocated with this size.
+        unsafe { extent.base.add(offset) }
+    }
+
+    /// Number of the block that holds the byte at `addr`.
+    fn number(&mut self, addr: usize) -> Option<usize> {
+        if !self.extents.get(self.recent)?.contains(addr) {
+            self.recent = self.extents.iter().position(|extent| extent.contains(addr))?;
+        }
+        let extent = &self.extents[self.recent];
+        Some(extent.first + (addr - extent.base.addr().get()) / BLOCK_SIZE)
+    }
+
+    /// Number of an owned block.
+    fn number_of_owned(&mut self, block: NonNull<u8>) -> usize {
+        self.number(block.addr().get()).expect("an owned block is in an extent")
+    }
+
+    fn claim(&mut self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimErrorKind> {
+        if !addr.is_aligned_to(BLOCK_SIZE) {
+            return Err(ClaimErrorKind::Misaligned);
+        }
+        let addr = usize::try_from(addr.get()).map_err(|_| ClaimErrorKind::Outside)?;
+        let number = self.number(addr).ok_or(ClaimErrorKind::Outside)?;
+        self.ledger.claim(number)?;
+        Ok(self.block(number))
+    }
+
+    /// Pointer to `len` bytes at `addr`, all of them in preserved blocks of one extent.
+    fn preserved(&mut self, addr: PhysAddr, len: usize) -> Result<NonNull<u8>, ReadErrorKind> {
+        let outside = ReadErrorKind::Outside;
+        let start = usize::try_from(addr.get()).map_err(|_| outside)?;
+        let last = start.checked_add(len.saturating_sub(1)).ok_or(outside)?;
+        let first_block = self.number(start).ok_or(outside)?;
+        let extent = &self.extents[self.recent];
+        if !extent.contains(last) {
+            return Err(outside);
+        }
+        let offset = start - extent.base.addr().get();
+        let last_block = extent.first + (last - extent.base.addr().get()) / BLOCK_SIZE;
+        // SAFETY: `number` found the first byte in this extent, so the offset is inside it.
+        let pointer = unsafe { extent.base.add(offset) };
+        if !self.ledger.all_preserved(first_block..=last_block) {
+            return Err(ReadErrorKind::NotPreserved);
+        }
+        Ok(pointer)
+    }
+}
+
+impl Extent {
+    fn contains(&self, addr: usize) -> bool {
+        addr.wrapping_sub(self.base.addr().get()) < self.layout.size()
+    }
+
+    /// Asks for huge pages; only speed depends on the answer.
+    fn advise_huge_pages(&self) {
+        #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
+        if self.layout.size() >= HUGE_PAGE {
+            let size = self.layout.size() / HUGE_PAGE * HUGE_PAGE;
+            let advice = rustix::mm::Advice::LinuxHugepage;
+            // SAFETY: the range is inside this extent; the advice changes no byte of it.
+            let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), size, advice) };
+        }
+    }
+}
+
+impl Drop for Extent {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant of `Blocks` the extent was allocated with this layout.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+// SAFETY: an extent is plain memory, allocated by a global allocator that any thread may call.
+unsafe impl Send for Extent {}
+
+impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
+    const BLOCK_SIZE: usize = BLOCK_SIZE;
+
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.blocks.with(|blocks| {
+            let len = buf.len();
+            let to = NonNull::from(buf).cast();
+            let from = blocks.preserved(addr, len).map_err(|kind| ReadError::new(addr, kind))?;
+            // SAFETY: the bytes are in preserved blocks, initialised when they were allocated (G1),
+            // and can't be claimed while this closure has the lock (G2), so nobody writes them.
+            unsafe { from.copy_to_nonoverlapping(to, len) };
+            Ok(())
+        })
+    }
+}
+
+// SAFETY:
+// G1: blocks lie in extents, which are allocated with an alignment of at least a block, never move
+//     and live as long as the memory; `allocate` initialises a block.
+// G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned.
+// G3: `allocate` zeroes the block.
+// G4: the address is the pointer's; blocks do not overlap, and no block is at address 0.
+// G6: the type is not `Clone`.
+unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
+    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
+        let block = self.blocks.with(|blocks| {
+            loop {
+                if let Some((number, _)) = blocks.ledger.allocate() {
+                    return Ok(blocks.block(number));
+                }
+                blocks.grow().map_err(AllocError::new)?;
+            }
+        })?;
+        // SAFETY: the ledger has just made the block this caller's alone, so nobody else uses it.
+        unsafe { block.write_bytes(0, BLOCK_SIZE) };
+        Ok(block)
+    }
+
+    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
+        self.blocks.with(|blocks| blocks.claim(addr)).map_err(|kind| ClaimError::new(addr, kind))
+    }
+
+    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
+    where
+        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
+    {
+        self.blocks.with(|blocks| {
+            let mut addr = Some(first);
+            while let Some(current) = addr {
+                let block = blocks.claim(current).map_err(|kind| ClaimError::new(current, kind))?;
+                addr = visit(block);
+            }
+            Ok(())
+        })
+    }
+
+    fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
+        PhysAddr::new(block.addr().get() as u64)
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>) {
+        self.blocks.with(|blocks| {
+            let number = blocks.number_of_owned(block);
+            blocks.ledger.free(number);
+        });
+    }
+
+    unsafe fn hand_over(&self, block: NonNull<u8>) {
+        self.blocks.with(|blocks| {
+            let number = blocks.number_of_owned(block);
+            blocks.ledger.hand_over(number);
+        });
+    }
+}

@@ -1,0 +1,147 @@
+//! Captured physical memory.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use super::{ReadMemory, StableMemory};
+use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::addr::PhysAddr;
+use crate::error::{ReadError, ReadErrorKind};
+
+/// A read-only image of physical memory: pieces of bytes, each with its address.
+///
+/// Pieces may be borrowed or owned, of any length, and added in any order. A
+/// [`SetView`](crate::SetView) needs each block in one piece, aligned for its entries; a
+/// [`ForeignSet`](crate::ForeignSet) does not mind.
+///
+/// ```
+/// use kho_block::{ImageMemory, PhysAddr, ReadMemory};
+///
+/// let page = [7; 4096];
+/// let mut image = ImageMemory::new();
+/// image.insert(PhysAddr::new(0x1000), &page[..])?;
+///
+/// let mut bytes = [0; 2];
+/// image.read(PhysAddr::new(0x1ffe), &mut bytes)?;
+/// assert_eq!(bytes, [7, 7]);
+/// assert!(image.read(PhysAddr::new(0x1fff), &mut bytes).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ImageMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
+    /// By address, without overlap.
+    pieces: Vec<Piece<'a>>,
+}
+
+#[derive(Clone, Debug)]
+struct Piece<'a> {
+    start: u64,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl Piece<'_> {
+    /// The address of the last byte. A piece is never empty and never passes the end of the address
+    /// space.
+    fn last(&self) -> u64 {
+        self.start + (self.bytes.len() as u64 - 1)
+    }
+}
+
+/// A piece could not be added to an [`ImageMemory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Some of its bytes are in the image already.
+    #[error("the piece at {addr} overlaps another")]
+    Overlap {
+        /// Address of the piece.
+        addr: PhysAddr,
+    },
+    /// It would pass the end of the address space.
+    #[error("the piece at {addr} passes the end of the address space")]
+    PastEnd {
+        /// Address of the piece.
+        addr: PhysAddr,
+    },
+}
+
+impl<'a> ImageMemory<'a> {
+    /// An empty image with blocks of 4 KiB.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_block_size()
+    }
+}
+
+impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
+    /// An empty image with blocks of `BLOCK_SIZE` bytes.
+    #[must_use]
+    pub const fn with_block_size() -> Self {
+        Self { pieces: Vec::new() }
+    }
+
+    /// Adds the bytes at `addr`.
+    ///
+    /// # Errors
+    /// They overlap what is there, or pass the end of the address space.
+    pub fn insert(
+        &mut self,
+        addr: PhysAddr,
+        bytes: impl Into<Cow<'a, [u8]>>,
+    ) -> Result<(), ImageError> {
+        let piece = Piece { start: addr.get(), bytes: bytes.into() };
+        let Some(distance) = (piece.bytes.len() as u64).checked_sub(1) else { return Ok(()) };
+        let last = piece.start.checked_add(distance).ok_or(ImageError::PastEnd { addr })?;
+        let position = self.pieces.partition_point(|other| other.start < piece.start);
+        let before = position.checked_sub(1).map(|before| &self.pieces[before]);
+        if before.is_some_and(|before| before.last() >= piece.start)
+            || self.pieces.get(position).is_some_and(|after| after.start <= last)
+        {
+            return Err(ImageError::Overlap { addr });
+        }
+        self.pieces.insert(position, piece);
+        Ok(())
+    }
+
+    /// The pieces, by address.
+    pub fn pieces(&self) -> impl ExactSizeIterator<Item = (PhysAddr, &[u8])> {
+        self.pieces.iter().map(|piece| (PhysAddr::new(piece.start), &*piece.bytes))
+    }
+
+    /// The bytes from `addr` to the end of the piece that holds it.
+    fn rest_of_piece(&self, addr: u64) -> Option<&[u8]> {
+        let after = self.pieces.partition_point(|piece| piece.start <= addr);
+        let piece = &self.pieces[after.checked_sub(1)?];
+        piece.bytes.get(usize::try_from(addr - piece.start).ok()?..)
+    }
+}
+
+impl<const BLOCK_SIZE: usize> ReadMemory for ImageMemory<'_, BLOCK_SIZE> {
+    const BLOCK_SIZE: usize = BLOCK_SIZE;
+
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let outside = ReadError::new(addr, ReadErrorKind::Outside);
+        let mut filled = 0;
+        while filled < buf.len() {
+            let bytes = addr
+                .checked_add(filled as u64)
+                .and_then(|addr| self.rest_of_piece(addr.get()))
+                .filter(|bytes| !bytes.is_empty())
+                .ok_or(outside)?;
+            let len = bytes.len().min(buf.len() - filled);
+            buf[filled..][..len].copy_from_slice(&bytes[..len]);
+            filled += len;
+        }
+        Ok(())
+    }
+}
+
+impl<const BLOCK_SIZE: usize> StableMemory for ImageMemory<'_, BLOCK_SIZE> {
+    fn lend(&self, addr: PhysAddr, len: usize) -> Result<&[u8], ReadError> {
+        self.rest_of_piece(addr.get())
+            .and_then(|bytes| bytes.get(..len))
+            .ok_or(ReadError::new(addr, ReadErrorKind::Outside))
+    }
+}

@@ -1,0 +1,166 @@
+//! Writing behind the published entries of an owned chain.
+
+use core::ptr::NonNull;
+
+use super::{Entries, OwnedChain};
+use crate::entry::Entry;
+use crate::memory::BlockMemory;
+
+/// Where the next entry goes. Publishes when a block is full and on drop.
+///
+/// # Invariants
+/// - **A1** While a block is open, `first <= next <= end`, where `first` is the first slot of the
+///   block at `position` and `end` is `COUNT_PER_BLOCK` slots behind it; the slots before `next` are
+///   written. The block is the last linked one, or the spare one after it, so the slots from the
+///   published count on are this value's to write.
+/// - **A2** While none is open, `next == end`.
+pub(crate) struct Appender<'s, T: Entry, M: BlockMemory> {
+    next: NonNull<T>,
+    end: NonNull<T>,
+    /// `None` while no block is open.
+    first: Option<NonNull<T>>,
+    position: usize,
+    chain: &'s mut OwnedChain<T, M>,
+}
+
+// SAFETY: the pointers go into blocks of the chain, which is borrowed exclusively and may go to
+// another thread itself.
+unsafe impl<T: Entry + Send + Sync, M: BlockMemory + Send> Send for Appender<'_, T, M> {}
+
+impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
+    const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+
+    /// Starts behind the last entry.
+    pub(crate) fn new(chain: &'s mut OwnedChain<T, M>) -> Self {
+        let dangling = NonNull::dangling();
+        let mut appender = Self { next: dangling, end: dangling, first: None, position: 0, chain };
+        if let Some(last) = appender.chain.entries.linked.checked_sub(1) {
+            // INVARIANT (A1): the last linked block, with its published entries written.
+            appender.open(last, appender.chain.entries.count(last));
+        }
+        appender
+    }
+
+    /// Writes an entry behind the last, or gives it back where no block has room.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
+        if self.next == self.end {
+            return self.push_in_next_block(entry);
+        }
+        self.write(entry);
+        Ok(())
+    }
+
+    // Out of line, for it is rare; the loop around `push` stays small.
+    #[cold]
+    #[inline(never)]
+    fn push_in_next_block(&mut self, entry: T) -> Result<(), T> {
+        if !self.open_next() {
+            return Err(entry);
+        }
+        self.write(entry);
+        Ok(())
+    }
+
+    /// Writes an entry. There must be room.
+    #[inline]
+    fn write(&mut self, entry: T) {
+        debug_assert!(self.next != self.end);
+        // SAFETY: `next` is before `end`, so it is a slot that is this value's to write (A1).
+        unsafe { self.next.write(entry) };
+        // SAFETY: one slot further is at most `end` (A1).
+        self.next = unsafe { self.next.add(1) };
+    }
+
+    /// Copies as many entries as the reserved blocks have room for; says how many.
+    pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
+        let mut rest = entries;
+        while !rest.is_empty() && (self.next != self.end || self.open_next()) {
+            let (now, later) = rest.split_at(rest.len().min(self.room()));
+            let from = NonNull::from(now).cast();
+            // SAFETY: this many slots from `next` on are this value's to write (A1), so the
+            // entries, which are borrowed, are not among them.
+            unsafe { from.copy_to_nonoverlapping(self.next, now.len()) };
+            // SAFETY: this many slots further is at most `end` (A1).
+            self.next = unsafe { self.next.add(now.len()) };
+            rest = later;
+        }
+        entries.len() - rest.len()
+    }
+
+    /// How many entries fit in the open block.
+    fn room(&self) -> usize {
+        // SAFETY: both point into the open block, `next` not behind `end` (A1).
+        unsafe { self.end.offset_from(self.next) }.unsigned_abs()
+    }
+
+    /// Publishes the open block and opens the first spare one. `false`: there is none.
+    fn open_next(&mut self) -> bool {
+        self.publish();
+        let position = self.chain.entries.linked;
+        if position == self.chain.entries.blocks.len() {
+            return false;
+        }
+        // INVARIANT (A1): the spare block after the last linked one, nothing in it published.
+        self.open(position, 0);
+        true
+    }
+
+    /// Opens the block at `position`, of which `written` slots are.
+    fn open(&mut self, position: usize, written: usize) {
+        assert!(written <= Self::PER_BLOCK, "more entries than fit in a block");
+        let first = self.chain.entries.entries(position);
+        self.first = Some(first);
+        self.position = position;
+        // SAFETY: `COUNT_PER_BLOCK` slots fit in a block, and `written` is not more.
+        self.next = unsafe { first.add(written) };
+        // SAFETY: as before.
+        self.end = unsafe { first.add(Self::PER_BLOCK) };
+    }
+
+    /// Makes all that was written part of the chain.
+    pub(crate) fn publish(&mut self) {
+        let written = self.written();
+        if written > 0 {
+            self.chain.publish(self.position, written);
+        }
+    }
+
+    /// How many slots of the open block are written.
+    fn written(&self) -> usize {
+        let Some(first) = self.first else { return 0 };
+        // SAFETY: both point into the open block, `next` not before `first` (A1).
+        unsafe { self.next.offset_from(first) }.unsigned_abs()
+    }
+
+    /// How many entries the chain will have once all is published.
+    pub(crate) fn len(&self) -> usize {
+        match self.first {
+            Some(_) => self.chain.entries.start(self.position) + self.written(),
+            None => self.chain.entries.len,
+        }
+    }
+
+    /// Forgets what was not published, then all entries from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        // INVARIANT (A2): no block is open.
+        self.first = None;
+        self.end = self.next;
+        self.chain.truncate(len);
+        if let Some(last) = self.chain.entries.linked.checked_sub(1) {
+            // INVARIANT (A1): as in `new`.
+            self.open(last, self.chain.entries.count(last));
+        }
+    }
+
+    /// The chain, with what was published.
+    pub(crate) fn chain(&mut self) -> &mut OwnedChain<T, M> {
+        self.chain
+    }
+}
+
+impl<T: Entry, M: BlockMemory> Drop for Appender<'_, T, M> {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}

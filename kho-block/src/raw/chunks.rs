@@ -1,0 +1,75 @@
+//! The blocks of an owned chain, each as a mutable slice.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use super::Entries;
+use crate::entry::Entry;
+use crate::memory::BlockMemory;
+
+/// The entries block by block, to change them in place. Made by
+/// [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
+///
+/// # Invariants
+/// The chain that `entries` is in is borrowed exclusively for `'a`, and no block whose position is
+/// in `positions` has been given out.
+pub struct ChunksMut<'a, T, M> {
+    entries: &'a Entries<T, M>,
+    positions: Range<usize>,
+    borrow: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
+    pub(super) fn new(entries: &'a mut Entries<T, M>) -> Self {
+        // INVARIANT: the argument is the exclusive borrow; nothing has been given out.
+        let positions = 0..entries.linked;
+        Self { entries, positions, borrow: PhantomData }
+    }
+
+    /// The entries of the block at a position that was just taken out of `positions`.
+    fn chunk(&mut self, position: usize) -> &'a mut [T] {
+        debug_assert!(!self.positions.contains(&position));
+        let first = self.entries.entries(position);
+        let len = self.entries.count(position);
+        // SAFETY: the block holds this many published entries (E2). Its chain owns it (I2) and is
+        // borrowed exclusively for `'a`, and its position is taken only once.
+        unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }
+    }
+}
+
+impl<'a, T: Entry, M: BlockMemory> Iterator for ChunksMut<'a, T, M> {
+    type Item = &'a mut [T];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        Some(self.chunk(position))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.positions.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        let position = self.positions.nth(n)?;
+        Some(self.chunk(position))
+    }
+}
+
+impl<T: Entry, M: BlockMemory> DoubleEndedIterator for ChunksMut<'_, T, M> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next_back()?;
+        Some(self.chunk(position))
+    }
+}
+
+impl<T: Entry, M: BlockMemory> ExactSizeIterator for ChunksMut<'_, T, M> {}
+
+impl<T: Entry, M: BlockMemory> FusedIterator for ChunksMut<'_, T, M> {}
+
+impl<T, M> fmt::Debug for ChunksMut<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunksMut").field("blocks", &self.positions).finish_non_exhaustive()
+    }
+}

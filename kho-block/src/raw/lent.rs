@@ -1,0 +1,84 @@
+//! A chain in memory that lends its blocks.
+
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use super::Entries;
+use crate::abi::{BlockHeader, HEADER_SIZE};
+use crate::addr::{PhysAddr, SetHead};
+use crate::chain::{Walk, exact_error};
+use crate::entry::Entry;
+use crate::error::{RestoreError, RestoreErrorKind};
+use crate::memory::StableMemory;
+
+/// Entries whose blocks are borrowed for `'m`.
+///
+/// # Invariants
+/// The pointers come from slices that were lent for `'m`, so for as long as this value may be used
+/// they are valid for reads (E1), and nobody changes what they point to (E3).
+pub(crate) struct LentChain<'m, T, M> {
+    entries: Entries<T, M>,
+    memory: PhantomData<&'m M>,
+}
+
+impl<T, M> Deref for LentChain<'_, T, M> {
+    type Target = Entries<T, M>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entries
+    }
+}
+
+impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
+    /// Borrows every block of the chain, checking each.
+    pub(crate) fn lend(
+        memory: &'m M,
+        head: SetHead<T>,
+        limit: usize,
+    ) -> Result<Self, RestoreError> {
+        let mut entries = Entries::empty();
+        entries.head = head.addr();
+        let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
+        let mut addr = head.addr();
+        while !addr.is_null() {
+            addr = entries.lend_block(memory, &mut walk, addr).map_err(|error| {
+                exact_error(error, (0..entries.linked).map(|position| entries.block_addr(position)))
+            })?;
+        }
+        Ok(Self { entries, memory: PhantomData })
+    }
+}
+
+impl<T: Entry, M: StableMemory> Entries<T, M> {
+    /// Adds the block at `addr`, still borrowed from `memory`; returns the address of the next.
+    fn lend_block(
+        &mut self,
+        memory: &M,
+        walk: &mut Walk,
+        addr: PhysAddr,
+    ) -> Result<PhysAddr, RestoreError> {
+        let position = walk.position();
+        walk.enter(addr)?;
+        let error = |kind| RestoreError { addr, position, kind };
+        let block = memory.lend(addr, M::BLOCK_SIZE).map_err(|error_| error(error_.kind.into()))?;
+        // Anyone may implement the trait, so its word is not taken for the length.
+        if block.len() != M::BLOCK_SIZE {
+            return Err(error(RestoreErrorKind::Failed));
+        }
+        let (header, entries) = block.split_at(HEADER_SIZE);
+        if entries.as_ptr().addr() % align_of::<T>() != 0 {
+            return Err(error(RestoreErrorKind::EntriesMisaligned));
+        }
+        let header: BlockHeader = bytemuck::pod_read_unaligned(header);
+        let link = walk.leave(addr, header)?;
+
+        let out_of_memory = |_| error(RestoreErrorKind::OutOfMemory);
+        self.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+        self.starts.add_block(position, self.len, Self::COUNT_PER_BLOCK).map_err(out_of_memory)?;
+        self.blocks.push(NonNull::from(block).cast());
+        self.linked += 1;
+        self.len += link.count;
+        Ok(link.next)
+    }
+}

@@ -1,0 +1,324 @@
+//! A chain of blocks that this process owns: claim, link, unlink, free, hand over.
+
+use core::mem;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Release;
+
+use super::{ChunksMut, Entries};
+use crate::abi::BlockHeader;
+use crate::addr::{PhysAddr, SetHead};
+use crate::chain::{Walk, exact_error};
+use crate::entry::Entry;
+use crate::error::{
+    ClaimErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
+};
+use crate::memory::BlockMemory;
+
+/// Entries whose blocks belong to this value, with the memory they came from.
+///
+/// # Invariants
+/// Every block in the table, linked or spare, is owned by this value alone: it came from `memory`
+/// by [`allocate`](BlockMemory::allocate) or a claim (G1, G2), and leaves the table when it is freed
+/// or handed over (I2). So E1 and E3 hold while `self` is borrowed.
+pub(crate) struct OwnedChain<T: Entry, M: BlockMemory> {
+    pub(super) entries: Entries<T, M>,
+    memory: M,
+}
+
+impl<T: Entry, M: BlockMemory> Deref for OwnedChain<T, M> {
+    type Target = Entries<T, M>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entries
+    }
+}
+
+impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
+    /// A chain without blocks.
+    pub(crate) const fn new(memory: M) -> Self {
+        Self { entries: Entries::empty(), memory }
+    }
+
+    /// Claims every block of the chain, checking each; on an error claims none.
+    pub(crate) fn claim(memory: M, head: SetHead<T>, limit: usize) -> Result<Self, RestoreError> {
+        let mut chain = Self::new(memory);
+        match chain.claim_blocks(head.addr(), limit) {
+            Ok(()) => Ok(chain),
+            Err(error) => {
+                chain.hand_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Claims block after block into the empty table; what was claimed is in there either way.
+    fn claim_blocks(&mut self, head: PhysAddr, limit: usize) -> Result<(), RestoreError> {
+        if head.is_null() {
+            return Ok(());
+        }
+        let Self { entries, memory } = self;
+        entries.head = head;
+        let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
+        entries.prepare_claim(&mut walk, head)?;
+
+        let mut result = Ok(());
+        let mut addr = head;
+        let claimed =
+            memory.claim_chain(head, |block| match entries.add_claimed(&mut walk, addr, block) {
+                Ok(next) => {
+                    addr = next?;
+                    Some(addr)
+                }
+                Err(error) => {
+                    result = Err(error);
+                    None
+                }
+            });
+        if let Err(error) = claimed {
+            let seen = (0..entries.linked).any(|position| entries.block_addr(position) == addr);
+            let kind = match error.kind {
+                ClaimErrorKind::Owned if seen => RestoreErrorKind::Cycle,
+                kind => kind.into(),
+            };
+            result = Err(walk.error(addr, kind));
+        }
+        result.map_err(|error| {
+            exact_error(error, (0..entries.linked).map(|position| entries.block_addr(position)))
+        })
+    }
+
+    /// Makes every block preserved again, as it was before it was claimed.
+    fn hand_back(&mut self) {
+        let entries = mem::replace(&mut self.entries, Entries::empty());
+        for block in entries.blocks {
+            // SAFETY: the block is owned by this chain (I2) and just left its table.
+            unsafe { self.memory.hand_over(block) };
+        }
+    }
+
+    /// The memory the blocks are in.
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// How many entries fit without allocating.
+    pub(crate) fn capacity(&self) -> usize {
+        let entries = &self.entries;
+        let spare = entries.blocks.len() - entries.linked;
+        let free_in_last = match entries.linked.checked_sub(1) {
+            Some(last) => Self::PER_BLOCK - entries.count(last),
+            None => 0,
+        };
+        entries.len + free_in_last + spare * Self::PER_BLOCK
+    }
+
+    const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+
+    /// Adds spare blocks until `additional` more entries fit, or none at all.
+    pub(crate) fn try_reserve(
+        &mut self,
+        additional: usize,
+        limit: usize,
+    ) -> Result<(), ReserveError> {
+        let missing = additional.saturating_sub(self.capacity() - self.entries.len);
+        let missing = missing.div_ceil(Self::PER_BLOCK);
+        let before = self.entries.blocks.len();
+        if missing == 0 {
+            return Ok(());
+        }
+        let fail = |position, kind| Err(ReserveError { position, kind });
+        if missing > limit.saturating_sub(before) {
+            return fail(limit.max(before), ReserveErrorKind::TooLong { limit });
+        }
+        if self.entries.blocks.try_reserve(missing).is_err()
+            || self.entries.starts.reserve(before + missing).is_err()
+        {
+            return fail(before, ReserveErrorKind::OutOfMemory);
+        }
+        for position in before..before + missing {
+            match self.memory.allocate() {
+                Ok(block) => self.entries.blocks.push(block),
+                Err(error) => {
+                    self.free_after(before);
+                    return fail(position, error.kind.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the spare blocks.
+    pub(crate) fn free_spare(&mut self) {
+        self.free_after(self.entries.linked);
+    }
+
+    /// Frees all blocks in the table but the first `keep`, last one first. The chain must not
+    /// reach them.
+    fn free_after(&mut self, keep: usize) {
+        while self.entries.blocks.len() > keep {
+            let Some(block) = self.entries.blocks.pop() else { return };
+            // SAFETY: the block is owned by this chain (I2) and just left its table.
+            unsafe { self.memory.free(block) };
+        }
+    }
+
+    /// Keeps the first `len` entries; the blocks that gets empty become spare.
+    ///
+    /// The tail is unlinked first, then the last count is lowered: I3, whoever looks sees a prefix.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len >= self.entries.len {
+            return;
+        }
+        let Some(last) = len.checked_sub(1) else {
+            self.unlink_all();
+            return;
+        };
+        let (last, offset) = self.entries.locate(last);
+        let unlink = last + 1 < self.entries.linked;
+        let lower = offset + 1 < self.entries.count(last);
+        self.entries.linked = last + 1;
+        self.entries.len = len;
+        self.entries.starts.truncate(last + 1, Self::PER_BLOCK);
+        if unlink {
+            self.next_of(last).store(PhysAddr::NULL.get(), Release);
+            self.memory.published();
+        }
+        if lower {
+            self.count_of(last).store(offset as u64 + 1, Release);
+            self.memory.published();
+        }
+    }
+
+    /// Makes all blocks spare. The first one's header is cleared, so that a head from before leads
+    /// to a block that is refused, not to entries that are about to be overwritten.
+    fn unlink_all(&mut self) {
+        self.count_of(0).store(0, Release);
+        self.next_of(0).store(PhysAddr::NULL.get(), Release);
+        self.entries.linked = 0;
+        self.entries.len = 0;
+        self.entries.head = PhysAddr::NULL;
+        self.entries.starts.truncate(0, Self::PER_BLOCK);
+        self.memory.published();
+    }
+
+    /// Makes `count` entries of the block at `position` part of the chain. The entries have been
+    /// written; the block is the last linked one, or the spare one after it.
+    pub(super) fn publish(&mut self, position: usize, count: usize) {
+        debug_assert!((1..=Self::PER_BLOCK).contains(&count));
+        let start = self.entries.start(position);
+        if position == self.entries.linked {
+            self.link(position, start, count);
+        } else if start + count != self.entries.len {
+            self.count_of(position).store(count as u64, Release);
+        } else {
+            return;
+        }
+        self.entries.len = start + count;
+        self.memory.published();
+    }
+
+    /// Appends the first spare block to the chain: I3, it is filled in before the link that reaches
+    /// it.
+    fn link(&mut self, position: usize, start: usize, count: usize) {
+        self.next_of(position).store(PhysAddr::NULL.get(), Release);
+        self.count_of(position).store(count as u64, Release);
+        let addr = self.memory.addr_of(self.entries.blocks[position]);
+        match position.checked_sub(1) {
+            None => self.entries.head = addr,
+            Some(before) => self.next_of(before).store(addr.get(), Release),
+        }
+        self.entries.linked += 1;
+        // Does not allocate: `try_reserve` made room for every block of the table.
+        self.entries
+            .starts
+            .add_block(position, start, Self::PER_BLOCK)
+            .expect("room for every block was reserved");
+    }
+
+    /// Gives the chain to its successor: linked blocks become preserved, spare ones free.
+    pub(crate) fn hand_over(mut self) -> SetHead<T> {
+        self.free_spare();
+        let head = SetHead::new(self.entries.head);
+        self.hand_back();
+        head
+    }
+
+    /// The entry at `index`, to change it in place.
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        if index >= self.entries.len {
+            return None;
+        }
+        let mut entry = self.entries.slot(index);
+        // SAFETY: `slot` points to a published entry, since the index is less than `len` (E2), in a
+        // block that `self` owns and has borrowed exclusively (I2).
+        Some(unsafe { entry.as_mut() })
+    }
+
+    /// The entries block by block, to change them in place.
+    pub(crate) fn chunks_mut(&mut self) -> ChunksMut<'_, T, M> {
+        ChunksMut::new(&mut self.entries)
+    }
+
+    /// The `next` of the block at `position`.
+    fn next_of(&self, position: usize) -> &AtomicU64 {
+        self.header_word(position, mem::offset_of!(BlockHeader, next))
+    }
+
+    /// The `count` of the block at `position`.
+    fn count_of(&self, position: usize) -> &AtomicU64 {
+        self.header_word(position, mem::offset_of!(BlockHeader, count))
+    }
+
+    fn header_word(&self, position: usize, offset: usize) -> &AtomicU64 {
+        assert!(offset <= size_of::<u64>(), "a header has two words");
+        let block = self.entries.blocks[position];
+        // SAFETY: a block starts with a header of two words (G1).
+        let word = unsafe { block.add(offset) }.cast();
+        // SAFETY: the word is initialised and aligned, since blocks are aligned to 16 (G1), and
+        // in a block that this chain owns (I2), whose headers it accesses by these functions and,
+        // while it is borrowed, by copies.
+        unsafe { AtomicU64::from_ptr(word.as_ptr()) }
+    }
+}
+
+impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {
+    fn drop(&mut self) {
+        self.free_after(0);
+    }
+}
+
+impl<T: Entry, M: BlockMemory> Entries<T, M> {
+    /// What has to succeed before the block at `addr` is claimed, so that nothing can fail between
+    /// the claim and the table.
+    fn prepare_claim(&mut self, walk: &mut Walk, addr: PhysAddr) -> Result<(), RestoreError> {
+        walk.enter(addr)?;
+        let out_of_memory = walk.error(addr, RestoreErrorKind::OutOfMemory);
+        self.blocks.try_reserve(1).map_err(|_| out_of_memory)
+    }
+
+    /// Adds a block that was claimed to the table, then checks it. Returns the address of the next
+    /// block, prepared for its claim, or `None` at the end.
+    fn add_claimed(
+        &mut self,
+        walk: &mut Walk,
+        addr: PhysAddr,
+        block: NonNull<u8>,
+    ) -> Result<Option<PhysAddr>, RestoreError> {
+        let position = walk.position();
+        self.blocks.push(block);
+        let link = walk.leave(addr, self.header(position))?;
+        let out_of_memory = RestoreError { addr, position, kind: RestoreErrorKind::OutOfMemory };
+        self.starts
+            .add_block(position, self.len, Self::COUNT_PER_BLOCK)
+            .map_err(|_| out_of_memory)?;
+        self.linked += 1;
+        self.len += link.count;
+        if link.next.is_null() {
+            return Ok(None);
+        }
+        self.prepare_claim(walk, link.next)?;
+        Ok(Some(link.next))
+    }
+}

@@ -1,0 +1,258 @@
+//! Iterators over the entries of a set, in both directions.
+
+use core::fmt;
+use core::iter::FusedIterator;
+use core::mem;
+use core::ops::Range;
+use core::slice;
+
+use crate::entry::Entry;
+use crate::memory::ReadMemory;
+use crate::raw::Entries;
+
+/// The entries block by block. Made by [`Entries::chunks`].
+pub struct Chunks<'a, T, M> {
+    entries: &'a Entries<T, M>,
+    positions: Range<usize>,
+}
+
+impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
+    pub(crate) fn new(entries: &'a Entries<T, M>) -> Self {
+        Self { entries, positions: 0..entries.block_count() }
+    }
+
+    /// How many entries are in the blocks that are left.
+    fn entry_count(&self) -> usize {
+        if self.positions.is_empty() {
+            return 0;
+        }
+        self.entries.start(self.positions.end) - self.entries.start(self.positions.start)
+    }
+}
+
+impl<T, M> Clone for Chunks<'_, T, M> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries, positions: self.positions.clone() }
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> Iterator for Chunks<'a, T, M> {
+    type Item = &'a [T];
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        Some(self.entries.chunk(position))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.positions.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        let position = self.positions.nth(n)?;
+        Some(self.entries.chunk(position))
+    }
+}
+
+impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Chunks<'_, T, M> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next_back()?;
+        Some(self.entries.chunk(position))
+    }
+}
+
+impl<T: Entry, M: ReadMemory> ExactSizeIterator for Chunks<'_, T, M> {}
+
+impl<T: Entry, M: ReadMemory> FusedIterator for Chunks<'_, T, M> {}
+
+impl<T, M> fmt::Debug for Chunks<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks").field("blocks", &self.positions).finish_non_exhaustive()
+    }
+}
+
+/// The entries in order, from either end. Made by [`Entries::iter`].
+///
+/// [`nth`](Iterator::nth), [`nth_back`](DoubleEndedIterator::nth_back) and [`seek`](Self::seek)
+/// skip whole blocks; [`fold`](Iterator::fold) and what stands on it (`for_each`, `sum`, `count`,
+/// `max`, …) run over a slice at a time.
+#[doc(alias = "kho_block_set_it_read_entry")]
+#[doc(alias = "kho_block_set_it_prev")]
+pub struct Reader<'a, T, M> {
+    /// What is left of the block before `middle`.
+    front: slice::Iter<'a, T>,
+    /// The blocks that were not reached yet.
+    middle: Chunks<'a, T, M>,
+    /// What is left of the block behind `middle`.
+    back: slice::Iter<'a, T>,
+    /// The index in the set at which the back is.
+    end: usize,
+}
+
+impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
+    pub(crate) fn new(entries: &'a Entries<T, M>) -> Self {
+        let end = entries.len();
+        Self { front: [].iter(), middle: Chunks::new(entries), back: [].iter(), end }
+    }
+
+    /// Moves the front to the entry at `index` of the set, forward or back over what was read; the
+    /// back stays. At the back and past it nothing is left.
+    ///
+    /// Constant time where the chain is uniform, else logarithmic in the number of blocks.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let memory = HeapMemory::new();
+    /// # let mut set = BlockSet::<Slot, _>::new_in(&memory);
+    /// # for value in 0..2000 { set.push(Slot { value })?; }
+    /// let mut reader = set.iter();
+    /// reader.seek(1234);
+    /// assert_eq!(reader.next().map(|slot| slot.value), Some(1234));
+    /// reader.seek(0);
+    /// assert_eq!(reader.len(), 2000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn seek(&mut self, index: usize) {
+        let entries = self.middle.entries;
+        self.front = [].iter();
+        self.back = [].iter();
+        self.middle.positions = 0..0;
+        if index >= self.end {
+            return;
+        }
+        let (first, skipped) = entries.locate(index);
+        let (last, before_end) = entries.locate(self.end - 1);
+        if first == last {
+            self.front = entries.chunk(first)[skipped..=before_end].iter();
+        } else {
+            self.front = entries.chunk(first)[skipped..].iter();
+            self.middle.positions = first + 1..last;
+            self.back = entries.chunk(last)[..=before_end].iter();
+        }
+    }
+
+    /// The first entry of the next block; the front is empty.
+    // Out of line, for it is rare; the loop around `next` stays small.
+    #[cold]
+    #[inline(never)]
+    fn next_block(&mut self) -> Option<&'a T> {
+        self.front = match self.middle.next() {
+            Some(chunk) => chunk.iter(),
+            None => mem::take(&mut self.back),
+        };
+        self.front.next()
+    }
+
+    /// The last entry of the block before; the back is empty.
+    #[cold]
+    #[inline(never)]
+    fn previous_block(&mut self) -> Option<&'a T> {
+        self.back = match self.middle.next_back() {
+            Some(chunk) => chunk.iter(),
+            None => mem::take(&mut self.front),
+        };
+        self.back.next_back()
+    }
+}
+
+impl<T, M> Clone for Reader<'_, T, M> {
+    fn clone(&self) -> Self {
+        Self {
+            front: self.front.clone(),
+            middle: self.middle.clone(),
+            back: self.back.clone(),
+            end: self.end,
+        }
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
+    type Item = &'a T;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.front.next() {
+            Some(entry) => Some(entry),
+            None => self.next_block(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.front.len() + self.middle.entry_count() + self.back.len();
+        (len, Some(len))
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        if n >= self.front.len() {
+            let start = self.end - self.len();
+            self.seek(start.saturating_add(n));
+            return self.next();
+        }
+        self.front.nth(n)
+    }
+
+    fn fold<B, F>(self, init: B, mut f: F) -> B
+    where
+        F: FnMut(B, Self::Item) -> B,
+    {
+        let mut state = self.front.fold(init, &mut f);
+        for chunk in self.middle {
+            state = chunk.iter().fold(state, &mut f);
+        }
+        self.back.fold(state, f)
+    }
+
+    fn count(self) -> usize {
+        self.len()
+    }
+
+    fn last(mut self) -> Option<Self::Item> {
+        self.next_back()
+    }
+}
+
+impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Reader<'_, T, M> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let entry = match self.back.next_back() {
+            Some(entry) => entry,
+            None => self.previous_block()?,
+        };
+        self.end -= 1;
+        Some(entry)
+    }
+
+    fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
+        let left = self.len();
+        let start = self.end - left;
+        self.end -= n.min(left);
+        self.seek(start);
+        self.next_back()
+    }
+
+    fn rfold<B, F>(self, init: B, mut f: F) -> B
+    where
+        F: FnMut(B, Self::Item) -> B,
+    {
+        let mut state = self.back.rfold(init, &mut f);
+        for chunk in self.middle.rev() {
+            state = chunk.iter().rfold(state, &mut f);
+        }
+        self.front.rfold(state, f)
+    }
+}
+
+impl<T: Entry, M: ReadMemory> ExactSizeIterator for Reader<'_, T, M> {}
+
+impl<T: Entry, M: ReadMemory> FusedIterator for Reader<'_, T, M> {}
+
+impl<T: Entry, M: ReadMemory> fmt::Debug for Reader<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("left", &self.len()).finish_non_exhaustive()
+    }
+}

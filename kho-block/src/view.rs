@@ -1,0 +1,166 @@
+//! Reading entries in place, in blocks that are owned or lent.
+
+use core::fmt;
+use core::ops::{Deref, Index};
+
+use crate::abi::DEFAULT_BLOCK_LIMIT;
+use crate::addr::{PhysAddr, SetHead};
+use crate::entry::Entry;
+use crate::error::RestoreError;
+use crate::memory::{ReadMemory, StableMemory};
+use crate::raw::{Entries, LentChain};
+use crate::reader::{Chunks, Reader};
+
+impl<T: Entry, M: ReadMemory> Entries<T, M> {
+    /// Whether there are no entries.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first entry.
+    #[must_use]
+    pub fn first(&self) -> Option<&T> {
+        self.get(0)
+    }
+
+    /// The last entry.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// The entries in order.
+    #[doc(alias = "kho_block_set_it_init")]
+    #[must_use]
+    pub fn iter(&self) -> Reader<'_, T, M> {
+        Reader::new(self)
+    }
+
+    /// The entries block by block: one slice for each, never empty.
+    #[must_use]
+    pub fn chunks(&self) -> Chunks<'_, T, M> {
+        Chunks::new(self)
+    }
+
+    /// The head of the chain: null while there are no entries.
+    #[doc(alias = "kho_block_set_head_pa")]
+    #[must_use]
+    pub fn head(&self) -> SetHead<T> {
+        SetHead::new(self.head_addr())
+    }
+
+    /// The address of the entry at `index`, or `None` past the end.
+    #[must_use]
+    pub fn addr_of(&self, index: usize) -> Option<PhysAddr> {
+        if index >= self.len() {
+            return None;
+        }
+        let (position, offset) = self.locate(index);
+        let in_block = crate::abi::HEADER_SIZE + offset * size_of::<T>();
+        Some(self.block_addr(position).within_block(in_block))
+    }
+}
+
+impl<T: Entry, M: ReadMemory> Index<usize> for Entries<T, M> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        let len = self.len();
+        match self.get(index) {
+            Some(entry) => entry,
+            None => panic!("index {index} is past the end of a set of {len} entries"),
+        }
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a Entries<T, M> {
+    type Item = &'a T;
+    type IntoIter = Reader<'a, T, M>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+/// A set that is read in place, in memory that does not change: no copy, no claim, shareable
+/// between threads.
+///
+/// Reading is by the methods of [`Entries`].
+///
+/// ```
+/// use kho_block::{ImageMemory, PhysAddr, SetHead, SetView};
+/// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// # #[repr(C)]
+/// # struct Slot { value: u64 }
+///
+/// let mut block = vec![0; 4096];
+/// block[8] = 1; // one entry follows (on a little-endian machine)
+/// # block[8..16].copy_from_slice(&1_u64.to_ne_bytes());
+/// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
+/// let mut image = ImageMemory::new();
+/// image.insert(PhysAddr::new(0x5000), block)?;
+///
+/// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
+/// let view = SetView::restore(&image, head)?;
+/// assert_eq!(view[0].value, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SetView<'m, T: Entry, M: StableMemory>(LentChain<'m, T, M>);
+
+impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
+    /// How many entries fit in a block of this memory.
+    pub const COUNT_PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+
+    /// Checks the chain at `head` and borrows its blocks, up to the kernel's limit of 10,000.
+    ///
+    /// # Errors
+    /// The chain is not valid; the error names the block.
+    #[doc(alias = "kho_block_set_restore")]
+    pub fn restore(memory: &'m M, head: SetHead<T>) -> Result<Self, RestoreError> {
+        Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
+    }
+
+    /// The same with another limit of blocks.
+    ///
+    /// # Errors
+    /// The chain is not valid; the error names the block.
+    pub fn restore_with_limit(
+        memory: &'m M,
+        head: SetHead<T>,
+        limit: usize,
+    ) -> Result<Self, RestoreError> {
+        LentChain::lend(memory, head, limit).map(Self)
+    }
+}
+
+impl<T: Entry, M: StableMemory> Deref for SetView<'_, T, M> {
+    type Target = Entries<T, M>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'a, T: Entry, M: StableMemory> IntoIterator for &'a SetView<'_, T, M> {
+    type Item = &'a T;
+    type IntoIter = Reader<'a, T, M>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: Entry + fmt::Debug, M: StableMemory> fmt::Debug for SetView<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
