@@ -169,6 +169,12 @@ impl<T: Entry> FieldType for T {
 }
 
 impl EntryLayout {
+    /// Stands in for the layout of a struct that the derive macro refused, so that entries that
+    /// hold it don't fail with it.
+    #[doc(hidden)]
+    pub const REFUSED: Self =
+        Self { name: "", version: 0, size: 0, align: 1, fields: &[], fingerprint: 0 };
+
     /// The layout of the entry `T`, made by the derive macro.
     ///
     /// # Panics

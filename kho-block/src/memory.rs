@@ -165,9 +165,9 @@ macro_rules! forward {
             }
         }
 
+        $(#[$attr])*
         // SAFETY: every call goes to one and the same memory, which gives the guarantees; a
         // pointer to it keeps it alive (G1) and stands for the same blocks (G6).
-        $(#[$attr])*
         unsafe impl<M: BlockMemory> BlockMemory for $pointer {
             fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
                 (**self).allocate()

@@ -10,7 +10,7 @@ use crate::memory::BlockMemory;
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Keeps the entries for which `keep` holds. If it panics, those it was not asked about stay.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        let Some(first_gone) = self.find(|entry| !keep(entry)) else { return };
+        let Some(first_gone) = self.iter().position(|entry| !keep(entry)) else { return };
         let mut tail = Tail::new(self, first_gone);
         // The first of the tail is the one that goes.
         tail.read();
@@ -19,10 +19,6 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
                 tail.keep(entry);
             }
         }
-    }
-
-    fn find(&self, mut matches: impl FnMut(&T) -> bool) -> Option<usize> {
-        self.iter().position(|entry| matches(entry))
     }
 }
 

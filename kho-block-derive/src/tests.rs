@@ -1,0 +1,88 @@
+//! What can be seen in the tokens alone.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::quote;
+use syn::{DeriveInput, Ident, parse_quote};
+
+use crate::derive;
+
+/// One input for each branch of the expansion.
+fn inputs() -> Vec<DeriveInput> {
+    vec![
+        parse_quote! {
+            #[repr(C)]
+            #[entry(crate = "renamed")]
+            struct Plain { #[entry(text)] name: [u8; 8], token: u64 }
+        },
+        parse_quote! {
+            #[repr(C)]
+            #[entry(crate = "renamed")]
+            struct Generic<T, const N: usize>(T, [u8; N]);
+        },
+        parse_quote! {
+            #[entry(crate = "renamed")]
+            struct Refused<T: Clone> where T: Copy { count: usize, value: T }
+        },
+    ]
+}
+
+/// A group of any kind begins with `(`.
+fn flatten(tokens: TokenStream, into: &mut Vec<String>) {
+    for token in tokens {
+        if let TokenTree::Group(group) = token {
+            into.push("(".to_owned());
+            flatten(group.stream(), into);
+        } else {
+            into.push(token.to_string());
+        }
+    }
+}
+
+fn expansion(input: &DeriveInput) -> Vec<String> {
+    let mut tokens = Vec::new();
+    flatten(derive(input), &mut tokens);
+    tokens
+}
+
+#[test]
+fn a_renamed_crate_is_the_only_one() {
+    for input in inputs() {
+        let tokens = expansion(&input);
+        assert!(!tokens.iter().any(|token| token == "kho_block"), "{tokens:?}");
+        assert!(tokens.iter().any(|token| token == "renamed"));
+    }
+}
+
+#[test]
+fn no_unsafe_code() {
+    for input in inputs() {
+        assert!(!expansion(&input).iter().any(|token| token == "unsafe"));
+    }
+}
+
+/// `core` stands after `::` and never before anything but `::`.
+#[test]
+fn paths_to_core_are_absolute() {
+    for input in inputs() {
+        let tokens = expansion(&input);
+        for (i, _) in tokens.iter().enumerate().filter(|(_, token)| *token == "core") {
+            assert_eq!(tokens[i - 2..i], [":", ":"]);
+            // After `<` or a keyword it is; after a name it would be `name::core`.
+            let before = tokens.get(i.wrapping_sub(3)).map_or("", String::as_str);
+            assert!(syn::parse_str::<Ident>(before).is_err(), "{before}::core");
+        }
+    }
+}
+
+#[test]
+fn a_recursive_field_gets_no_bound() {
+    let input: DeriveInput = parse_quote! {
+        #[repr(C)]
+        struct Node<T> { value: T, children: SetHead<Node<T>>, more: SetHead<Self>, token: u64 }
+    };
+    let bounds = quote! {
+        where T: ::kho_block::FieldType, Self: ::kho_block::bytemuck::Pod
+    };
+    let expansion = derive(&input).to_string();
+    assert!(expansion.contains(&bounds.to_string()), "{expansion}");
+}

@@ -1,0 +1,121 @@
+//! Refuses what can be seen to be wrong without knowing types. The code that `expand` writes
+//! refuses the rest: padding, types that are no `FieldType`, an alignment that comes from a field.
+
+use syn::{Data, Error, GenericParam, Type, TypePath};
+
+use crate::Errors;
+use crate::parse::{Entry, Field};
+
+/// Where entries start in a block: after a header of this size, so aligned to it at most.
+const MAX_ALIGN: u64 = 16;
+
+pub(crate) fn validate(entry: &Entry<'_>, errors: &mut Errors) {
+    match &entry.input.data {
+        Data::Struct(_) => validate_struct(entry, errors),
+        Data::Enum(data) => errors.push(Error::new_spanned(
+            data.enum_token,
+            "an enum can't be an entry, as not all bit patterns are valid: use a struct with the \
+             discriminant as an integer",
+        )),
+        Data::Union(data) => errors.push(Error::new_spanned(
+            data.union_token,
+            "a union can't be an entry, as the meaning of its bytes is not known: use a struct",
+        )),
+    }
+}
+
+fn validate_struct(entry: &Entry<'_>, errors: &mut Errors) {
+    let ident = &entry.input.ident;
+    if !entry.repr.keeps_order {
+        errors.push(Error::new_spanned(
+            ident,
+            "the layout of this struct differs between compilers: add `#[repr(C)]`, or \
+             `#[repr(transparent)]` if it has one field",
+        ));
+    }
+    if let Some((align, span)) = entry.repr.align {
+        if align > MAX_ALIGN {
+            errors.push(Error::new(
+                span,
+                "an entry follows a header of 16 bytes: align it to at most 16 bytes",
+            ));
+        }
+    }
+    if entry.fields.is_empty() {
+        errors.push(Error::new_spanned(
+            ident,
+            "an entry without size can't be stored in a block: add a field",
+        ));
+    }
+    for param in &entry.input.generics.params {
+        if let GenericParam::Lifetime(param) = param {
+            errors.push(Error::new_spanned(
+                &param.lifetime,
+                "an entry can't borrow, as it outlives the kernel that wrote it: store values",
+            ));
+        }
+    }
+    for field in &entry.fields {
+        errors.extend(validate_field(field));
+    }
+}
+
+fn validate_field(field: &Field<'_>) -> syn::Result<()> {
+    if field.text && text_len(field.ty).is_none() {
+        return Err(Error::new_spanned(
+            field.ty,
+            "`#[entry(text)]` is for bytes of UTF-8: make this field a `[u8; N]`, or leave `text` \
+             out",
+        ));
+    }
+    validate_type(field.ty)
+}
+
+/// Refuses by name or by form. Names can be aliases, so the bound `FieldType` has the last word;
+/// this is for the better message.
+fn validate_type(ty: &Type) -> syn::Result<()> {
+    let message = match ty {
+        Type::Array(array) => return validate_type(&array.elem),
+        Type::Group(group) => return validate_type(&group.elem),
+        Type::Paren(paren) => return validate_type(&paren.elem),
+        Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => {
+            "a pointer means nothing to a successor: store the value, or a `PhysAddr` or \
+             `SetHead<T>` that leads to it"
+        }
+        Type::Tuple(_) => {
+            "the layout of a tuple differs between compilers: use a struct that is an entry"
+        }
+        Type::Path(path) => match ident_of(path).as_deref() {
+            Some("usize") => "the size of `usize` differs between machines: use `u64`",
+            Some("isize") => "the size of `isize` differs between machines: use `i64`",
+            Some("bool") => "not every byte is a valid `bool`: use `u8`, where 0 means false",
+            Some("char") => "not every number is a valid `char`: use `u32` and `char::from_u32`",
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    Err(Error::new_spanned(ty, message))
+}
+
+/// The length in `[u8; N]`.
+pub(crate) fn text_len(ty: &Type) -> Option<&syn::Expr> {
+    match ty {
+        Type::Array(array) if is_u8(&array.elem) => Some(&array.len),
+        Type::Group(group) => text_len(&group.elem),
+        Type::Paren(paren) => text_len(&paren.elem),
+        _ => None,
+    }
+}
+
+fn is_u8(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "u8"),
+        Type::Group(group) => is_u8(&group.elem),
+        Type::Paren(paren) => is_u8(&paren.elem),
+        _ => false,
+    }
+}
+
+fn ident_of(path: &TypePath) -> Option<String> {
+    path.path.get_ident().filter(|_| path.qself.is_none()).map(ToString::to_string)
+}

@@ -1,0 +1,13 @@
+use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::Entry;
+
+#[derive(Clone, Copy, Zeroable, Entry)]
+#[repr(C)]
+struct Record {
+    flags: u8,
+    token: u64,
+}
+
+unsafe impl Pod for Record {}
+
+fn main() {}
