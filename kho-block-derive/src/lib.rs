@@ -20,7 +20,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// defined is what `Pod` promises, so derive that beside it.
 ///
 /// ```
-/// use kho_block::bytemuck::{Pod, Zeroable};
+/// use bytemuck::{Pod, Zeroable};
 /// use kho_block::{Entry, FieldKind, PhysAddr, SetHead};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
@@ -74,7 +74,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// `Pod` can't be derived for a field with `Self` in its type:
 ///
 /// ```
-/// # use kho_block::bytemuck::{Pod, Zeroable};
+/// # use bytemuck::{Pod, Zeroable};
 /// # use kho_block::{Entry, SetHead};
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// #[repr(C)]
@@ -104,7 +104,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | other types that are no `FieldType` | nothing tells how their bytes are laid out | derive `Entry` for them |
 ///
 /// ```compile_fail
-/// # use kho_block::bytemuck::{Pod, Zeroable};
+/// # use bytemuck::{Pod, Zeroable};
 /// # use kho_block::Entry;
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// #[repr(C)]
@@ -122,7 +122,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// its parameters, where that is first used.
 ///
 /// ```
-/// # use kho_block::bytemuck::{Pod, Zeroable};
+/// # use bytemuck::{Pod, Zeroable};
 /// # use kho_block::Entry;
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// #[repr(transparent)]

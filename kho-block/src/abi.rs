@@ -56,6 +56,7 @@ pub const fn count_per_block(block_size: usize, entry_size: usize) -> usize {
 /// # Panics
 /// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block or is
 /// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is not a power of two.
+#[cfg(feature = "alloc")]
 pub(crate) const fn checked_count_per_block<T>(block_size: usize) -> usize {
     assert!(block_size.is_power_of_two(), "a block size is a power of two");
     assert!(block_size > HEADER_SIZE, "a block is larger than its header of 16 bytes");

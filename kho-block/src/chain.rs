@@ -155,6 +155,7 @@ impl Walk {
     }
 
     /// The position of the block that is next to be entered or left.
+    #[cfg(feature = "alloc")]
     pub(crate) fn position(&self) -> usize {
         self.position
     }

@@ -11,7 +11,7 @@ use crate::addr::{PhysAddr, SetHead};
 /// both sides of a live update. See `docs/format.md` for the rules.
 ///
 /// ```
-/// use kho_block::bytemuck::{Pod, Zeroable};
+/// use bytemuck::{Pod, Zeroable};
 /// use kho_block::{Entry, PhysAddr, SetHead};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]

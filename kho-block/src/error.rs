@@ -251,6 +251,7 @@ pub enum PushErrorKind {
     Reserve(ReserveError),
 }
 
+#[cfg(feature = "alloc")]
 impl<T> PushError<T> {
     pub(crate) const fn new(entry: T, kind: PushErrorKind) -> Self {
         Self { entry, kind }

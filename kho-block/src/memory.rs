@@ -28,6 +28,7 @@ mod map;
 mod memfd;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 mod sealed;
+mod slice;
 
 #[cfg(feature = "testing")]
 pub use faulty::FaultyMemory;
@@ -41,6 +42,7 @@ pub use ledger::Usage;
 pub use memfd::{MemfdError, MemfdMemory, SealError};
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 pub use sealed::SealedMemfd;
+pub use slice::SliceMemory;
 
 /// Memory whose bytes can be copied out: all that walking a chain needs.
 ///
@@ -90,7 +92,8 @@ pub trait StableMemory: ReadMemory {
 /// - **G3** A block comes out of `allocate` with every byte zero.
 /// - **G4** [`addr_of`](Self::addr_of) gives every owned block an address of its own, not null and
 ///   a multiple of the block size; claiming that address after a hand over gives the same bytes.
-/// - **G5** A claim succeeds for preserved blocks only, and makes them owned.
+/// - **G5** A claim succeeds for preserved blocks only, and makes them owned. A
+///   [`claim_chain`](Self::claim_chain) passes each block it claimed to `visit`, once, and no other.
 /// - **G6** Clones of the memory, and references to it, stand for the same blocks.
 pub unsafe trait BlockMemory: ReadMemory {
     /// Takes a free block, zeroed.
@@ -143,7 +146,7 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// Called after each step that changes what the chain of a set holds.
     ///
     /// Does nothing by default. A memory that must write back what was stored, or a test that
-    /// looks at every state a crash could leave, does it here.
+    /// looks at every state a crash could leave, does it here. It must not panic.
     fn published(&self) {}
 }
 

@@ -24,7 +24,7 @@ use crate::writer::Writer;
 /// at the head is valid at every instant and never has an empty block.
 ///
 /// ```
-/// use kho_block::bytemuck::{Pod, Zeroable};
+/// use bytemuck::{Pod, Zeroable};
 /// use kho_block::{BlockSet, Entry, HeapMemory};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
@@ -76,6 +76,25 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     ///
     /// let memory = HeapMemory::new();
     /// let set = BlockSet::<JustFits, _>::new_in(&memory);
+    /// ```
+    ///
+    /// The derive macro refuses the alignment where it is declared; one that was declared by hand
+    /// gets as far as here:
+    ///
+    /// ```compile_fail,E0080
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, EntryLayout, HeapMemory};
+    /// #[derive(Clone, Copy, Pod, Zeroable)]
+    /// #[repr(C, align(32))]
+    /// struct Vector([u64; 4]);
+    ///
+    /// impl Entry for Vector {
+    ///     const NAME: &'static str = "vector";
+    ///     const VERSION: u32 = 1;
+    ///     const LAYOUT: &'static EntryLayout = panic!();
+    /// }
+    ///
+    /// let memory = HeapMemory::new();
+    /// let set = BlockSet::<Vector, _>::new_in(&memory);
     /// ```
     #[doc(alias = "count_per_block")]
     pub const COUNT_PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;

@@ -11,7 +11,7 @@ use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 /// for tests of code that must give back what it reserved.
 ///
 /// ```
-/// use kho_block::bytemuck::{Pod, Zeroable};
+/// use bytemuck::{Pod, Zeroable};
 /// use kho_block::{BlockSet, Entry, FaultyMemory, HeapMemory};
 ///
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]

@@ -20,6 +20,7 @@ pub struct Usage {
 #[repr(u8)]
 pub(super) enum State {
     /// Free, and all bytes are known to be zero.
+    #[cfg_attr(not(feature = "memfd"), allow(dead_code))] // the heap is never known to be
     Zeroed,
     /// Free, with bytes of any value.
     Dirty,

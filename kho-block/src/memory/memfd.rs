@@ -129,6 +129,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
         let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(MemfdError::system("memfd_create"))?;
+        // What is mapped stays: nobody can cut the file short.
+        fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
         fallocate(&fd, FallocateFlags::empty(), 0, BLOCK_SIZE as u64)
             .map_err(MemfdError::system("fallocate"))?;
         Self::map(fd, Ledger::new(), max_len)
@@ -168,8 +170,6 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
 
     fn map(fd: OwnedFd, ledger: Ledger, max_len: usize) -> Result<Self, MemfdError> {
         const { assert!(BLOCK_SIZE.is_power_of_two() && BLOCK_SIZE >= 32, "not a block size") };
-        // What is mapped stays: no one can cut the file short, not even a holder of a descriptor.
-        fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
         let max_len = max_len.max(BLOCK_SIZE);
         let map = Map::shared(fd.as_fd(), max_len).map_err(MemfdError::system("mmap"))?;
         // SAFETY: the range is the whole mapping; the advice changes no byte. Only speed depends on
@@ -222,10 +222,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         ledger.reserve(step / BLOCK_SIZE)?;
         while let Err(errno) = fallocate(&self.fd, FallocateFlags::empty(), len as u64, step as u64)
         {
-            if errno == Errno::INTR {
-                continue;
-            }
-            if step == BLOCK_SIZE {
+            // A signal undoes the step, so a smaller one is what gets through between two.
+            if step == BLOCK_SIZE && errno != Errno::INTR {
                 return Err(AllocErrorKind::OutOfMemory);
             }
             step = (step / 2).next_multiple_of(BLOCK_SIZE);

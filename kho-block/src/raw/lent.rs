@@ -37,48 +37,51 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
         head: SetHead<T>,
         limit: usize,
     ) -> Result<Self, RestoreError> {
-        let mut entries = Entries::empty();
-        entries.head = head.addr();
+        let mut chain = Self { entries: Entries::empty(), memory: PhantomData };
+        chain.entries.head = head.addr();
         let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
         let mut addr = head.addr();
         while !addr.is_null() {
-            addr = entries.lend_block(memory, &mut walk, addr).map_err(|error| {
-                exact_error(error, (0..entries.linked).map(|position| entries.block_addr(position)))
+            addr = chain.lend_block(memory, &mut walk, addr).map_err(|error| {
+                exact_error(error, (0..chain.linked).map(|position| chain.block_addr(position)))
             })?;
         }
-        Ok(Self { entries, memory: PhantomData })
+        Ok(chain)
     }
-}
 
-impl<T: Entry, M: StableMemory> Entries<T, M> {
-    /// Adds the block at `addr`, still borrowed from `memory`; returns the address of the next.
+    /// Adds the block at `addr`; returns the address of the next.
     fn lend_block(
         &mut self,
-        memory: &M,
+        memory: &'m M,
         walk: &mut Walk,
         addr: PhysAddr,
     ) -> Result<PhysAddr, RestoreError> {
         let position = walk.position();
         walk.enter(addr)?;
         let error = |kind| RestoreError { addr, position, kind };
-        let block = memory.lend(addr, M::BLOCK_SIZE).map_err(|error_| error(error_.kind.into()))?;
+        let block: &'m [u8] =
+            memory.lend(addr, M::BLOCK_SIZE).map_err(|failed| error(failed.kind.into()))?;
         // Anyone may implement the trait, so its word is not taken for the length.
         if block.len() != M::BLOCK_SIZE {
             return Err(error(RestoreErrorKind::Failed));
         }
-        let (header, entries) = block.split_at(HEADER_SIZE);
-        if entries.as_ptr().addr() % align_of::<T>() != 0 {
+        let (header, slots) = block.split_at(HEADER_SIZE);
+        if slots.as_ptr().addr() % align_of::<T>() != 0 {
             return Err(error(RestoreErrorKind::EntriesMisaligned));
         }
         let header: BlockHeader = bytemuck::pod_read_unaligned(header);
         let link = walk.leave(addr, header)?;
 
-        let out_of_memory = |_| error(RestoreErrorKind::OutOfMemory);
-        self.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
-        self.starts.add_block(position, self.len, Self::COUNT_PER_BLOCK).map_err(out_of_memory)?;
-        self.blocks.push(NonNull::from(block).cast());
-        self.linked += 1;
-        self.len += link.count;
+        let entries = &mut self.entries;
+        entries.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+        entries
+            .starts
+            .add_block(position, entries.len, Entries::<T, M>::COUNT_PER_BLOCK)
+            .map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+        // INVARIANT: the block is borrowed for `'m`.
+        entries.blocks.push(NonNull::from(block).cast());
+        entries.linked += 1;
+        entries.len += link.count;
         Ok(link.next)
     }
 }

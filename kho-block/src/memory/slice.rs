@@ -1,0 +1,61 @@
+//! One piece of borrowed memory; needs no allocator.
+
+use super::{ReadMemory, StableMemory};
+use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::addr::PhysAddr;
+use crate::error::{ReadError, ReadErrorKind};
+
+/// Bytes in a row, the first of them at a given address: a dump, a mapping, a file in memory.
+///
+/// Where there are several pieces, see [`ImageMemory`](crate::ImageMemory).
+///
+/// ```
+/// use kho_block::{PhysAddr, ReadMemory, SliceMemory};
+///
+/// let bytes = [1, 2, 3, 4];
+/// let memory = SliceMemory::new(PhysAddr::new(0x1000), &bytes);
+/// let mut two = [0; 2];
+/// memory.read(PhysAddr::new(0x1002), &mut two)?;
+/// assert_eq!(two, [3, 4]);
+/// # Ok::<(), kho_block::ReadError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SliceMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
+    base: PhysAddr,
+    bytes: &'a [u8],
+}
+
+impl<'a> SliceMemory<'a> {
+    /// Memory that starts at `base`, with blocks of 4 KiB.
+    #[must_use]
+    pub const fn new(base: PhysAddr, bytes: &'a [u8]) -> Self {
+        Self::with_block_size(base, bytes)
+    }
+}
+
+impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
+    /// Memory that starts at `base`, with blocks of `BLOCK_SIZE` bytes.
+    #[must_use]
+    pub const fn with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
+        Self { base, bytes }
+    }
+}
+
+impl<const BLOCK_SIZE: usize> ReadMemory for SliceMemory<'_, BLOCK_SIZE> {
+    const BLOCK_SIZE: usize = BLOCK_SIZE;
+
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        buf.copy_from_slice(self.lend(addr, buf.len())?);
+        Ok(())
+    }
+}
+
+impl<const BLOCK_SIZE: usize> StableMemory for SliceMemory<'_, BLOCK_SIZE> {
+    fn lend(&self, addr: PhysAddr, len: usize) -> Result<&[u8], ReadError> {
+        addr.get()
+            .checked_sub(self.base.get())
+            .and_then(|start| usize::try_from(start).ok())
+            .and_then(|start| self.bytes.get(start..start.checked_add(len)?))
+            .ok_or(ReadError::new(addr, ReadErrorKind::Outside))
+    }
+}
