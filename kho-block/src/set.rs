@@ -48,6 +48,7 @@ use crate::writer::Writer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "kho_block_set")]
+#[doc(alias = "kho_block_set_destroy")]
 pub struct BlockSet<T: Entry, M: BlockMemory> {
     chain: OwnedChain<T, M>,
     limit: usize,

@@ -13,6 +13,7 @@ use crate::reader::{Chunks, Reader};
 
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// Whether there are no entries.
+    #[doc(alias = "kho_block_set_is_empty")]
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {

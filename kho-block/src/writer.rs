@@ -14,8 +14,8 @@ use crate::raw::{Appender, OwnedChain};
 /// published and breaks nothing.
 ///
 /// At every instant the chain is valid and a prefix of what was pushed.
-#[doc(alias = "kho_block_set_it_write_entry")]
-#[doc(alias = "kho_block_set_it_finalize")]
+#[doc(alias = "kho_block_set_it_init")]
+#[doc(alias = "kho_block_set_it_reserve_entry")]
 pub struct Writer<'s, T: Entry, M: BlockMemory> {
     appender: Appender<'s, T, M>,
     /// Length of the set when writing started.
