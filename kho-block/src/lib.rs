@@ -155,3 +155,8 @@ pub use set::{BlockSet, IterMut};
 pub use view::SetView;
 #[cfg(feature = "alloc")]
 pub use writer::Writer;
+
+/// The README's example, as a test.
+#[cfg(all(doctest, feature = "derive", feature = "memfd"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
