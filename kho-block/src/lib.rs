@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use bytemuck::{Pod, Zeroable};
-//! use kho_block::{BlockSet, Entry, HeapMemory, SetHead};
+//! use kho_block::{BlockSet, Entry, HeapMemory, SetHead, text};
 //!
 //! #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 //! #[repr(C)]
@@ -49,10 +49,8 @@
 //! writer.push_within_capacity(File { token: 8, offset: 512 })?;
 //! drop(writer); // published
 //!
-//! let mut name = [0; 32];
-//! name[..3].copy_from_slice(b"vm1");
 //! let mut sessions = BlockSet::new_in(&memory);
-//! sessions.push(Session { name, files: files.hand_over() })?;
+//! sessions.push(Session { name: text::to_field("vm1"), files: files.hand_over() })?;
 //! let head: SetHead<Session> = sessions.hand_over(); // the blocks belong to the successor
 //!
 //! // The successor knows the head. The types follow from it.
@@ -120,6 +118,7 @@ mod raw;
 mod reader;
 #[cfg(feature = "alloc")]
 mod set;
+pub mod text;
 #[cfg(feature = "alloc")]
 mod view;
 #[cfg(feature = "alloc")]

@@ -132,6 +132,9 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Gives the blocks to the successor, who finds them by the head that is returned. They stay in
     /// the memory until they are claimed. Reserved blocks that hold nothing are freed.
+    ///
+    /// Do it after the last step that may fail: a head that gets lost, since the entry it was to be
+    /// nested in could not be written, leaves blocks that nobody finds.
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use = "without the head nobody finds the blocks"]
     pub fn hand_over(self) -> SetHead<T> {

@@ -45,6 +45,11 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         Chunks::new(self)
     }
 
+    /// The addresses of the chain's blocks, in order.
+    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
+        (0..self.block_count()).map(|position| self.block_addr(position))
+    }
+
     /// The head of the chain: null while there are no entries.
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
@@ -95,6 +100,9 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
 /// between threads.
 ///
 /// Reading is by the methods of [`Entries`].
+///
+/// Views share: nothing tells that a block is in the chains of two of them, as a claim would. Where
+/// that matters, compare their [`blocks`](Entries::blocks).
 ///
 /// ```
 /// use kho_block::{ImageMemory, PhysAddr, SetHead, SetView};

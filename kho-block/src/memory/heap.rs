@@ -54,7 +54,8 @@ struct Extent {
 }
 
 const HUGE_PAGE: usize = 2 << 20;
-const SMALLEST_EXTENT: usize = 64 << 10;
+/// The first extent, in blocks. Each further one is as large as all before it.
+const FIRST_EXTENT: usize = 16;
 const LARGEST_EXTENT: usize = 1 << 30;
 
 impl HeapMemory {
@@ -100,12 +101,11 @@ impl<const BLOCK_SIZE: usize> fmt::Debug for HeapMemory<BLOCK_SIZE> {
 impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     /// Adds an extent as large as all so far, or a smaller one if there is no such space.
     fn grow(&mut self) -> Result<(), AllocErrorKind> {
-        const { assert!(BLOCK_SIZE <= LARGEST_EXTENT, "a block is at most 1 GiB") };
+        const { assert!(BLOCK_SIZE <= LARGEST_EXTENT / FIRST_EXTENT, "a block is at most 64 MiB") };
         let out_of_memory = AllocErrorKind::OutOfMemory;
         self.extents.try_reserve(1).map_err(|_| out_of_memory)?;
-        let mut size = (self.ledger.len() * BLOCK_SIZE)
-            .clamp(SMALLEST_EXTENT, LARGEST_EXTENT)
-            .next_multiple_of(BLOCK_SIZE);
+        let blocks = self.ledger.len().clamp(FIRST_EXTENT, LARGEST_EXTENT / BLOCK_SIZE);
+        let mut size = blocks * BLOCK_SIZE;
         loop {
             let align = if size >= HUGE_PAGE { HUGE_PAGE.max(BLOCK_SIZE) } else { BLOCK_SIZE };
             let layout = Layout::from_size_align(size, align).map_err(|_| out_of_memory)?;

@@ -184,14 +184,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// Something else has the file mapped for writing, or a system call failed. The error gives
     /// the descriptor back.
     pub fn seal(self) -> Result<SealedMemfd<BLOCK_SIZE>, SealError> {
-        let fd = self.into_fd();
-        match fcntl_add_seals(
-            &fd,
-            SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
-        ) {
-            Ok(()) => SealedMemfd::open_or_return(fd),
-            Err(errno) => Err(SealError { error: MemfdError::system("fcntl")(errno), fd }),
-        }
+        SealedMemfd::seal(self.into_fd())
     }
 
     /// Unmaps the file and gives out its descriptor, which closes on `exec` unless told otherwise.

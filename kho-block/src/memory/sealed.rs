@@ -3,7 +3,7 @@
 use core::fmt;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{SealFlags, fcntl_get_seals};
+use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 
 use super::map::Map;
 use super::memfd::{MemfdError, SealError, file_len};
@@ -42,7 +42,20 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         Self::open_or_return(fd).map_err(|error| error.error)
     }
 
-    pub(super) fn open_or_return(fd: OwnedFd) -> Result<Self, SealError> {
+    /// Seals a memfd against every change, then opens it.
+    ///
+    /// # Errors
+    /// Something has the file mapped for writing, or it can't be sealed or mapped for another
+    /// reason. The error gives the descriptor back.
+    pub fn seal(fd: OwnedFd) -> Result<Self, SealError> {
+        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        match fcntl_add_seals(&fd, seals) {
+            Ok(()) => Self::open_or_return(fd),
+            Err(errno) => Err(SealError { error: MemfdError::system("fcntl")(errno), fd }),
+        }
+    }
+
+    fn open_or_return(fd: OwnedFd) -> Result<Self, SealError> {
         match Self::map(&fd) {
             Ok(map) => Ok(Self { map, fd }),
             Err(error) => Err(SealError { error, fd }),

@@ -42,9 +42,9 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
         let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
         let mut addr = head.addr();
         while !addr.is_null() {
-            addr = chain.lend_block(memory, &mut walk, addr).map_err(|error| {
-                exact_error(error, (0..chain.linked).map(|position| chain.block_addr(position)))
-            })?;
+            addr = chain
+                .lend_block(memory, &mut walk, addr)
+                .map_err(|error| exact_error(error, chain.blocks()))?;
         }
         Ok(chain)
     }

@@ -77,16 +77,14 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
                 }
             });
         if let Err(error) = claimed {
-            let seen = (0..entries.linked).any(|position| entries.block_addr(position) == addr);
+            let seen = entries.blocks().any(|block| block == addr);
             let kind = match error.kind {
                 ClaimErrorKind::Owned if seen => RestoreErrorKind::Cycle,
                 kind => kind.into(),
             };
             result = Err(walk.error(addr, kind));
         }
-        result.map_err(|error| {
-            exact_error(error, (0..entries.linked).map(|position| entries.block_addr(position)))
-        })
+        result.map_err(|error| exact_error(error, entries.blocks()))
     }
 
     /// Makes every block preserved again, as it was before it was claimed.

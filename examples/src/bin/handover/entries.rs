@@ -1,0 +1,156 @@
+//! What crosses: plain data in blocks, found from one root.
+//!
+//! ```text
+//!  root: Snapshot ──┬── processes: Process ──┬── files: OpenFile
+//!                   ├── synthetic: Synthetic └── maps: MemoryMap
+//!                   └── generations: Generation
+//! ```
+
+use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::{Entry, SetHead};
+
+/// The most blocks a set may have here. The kernel follows 10,000, which is 1.27 million entries of
+/// 32 bytes; this is all that a memfd of 64 GiB holds. Both sides must agree to go beyond.
+pub(crate) const BLOCK_LIMIT: usize = 1 << 24;
+
+/// Bytes for a process's name, an open file's target and a memory map's path. Longer paths are cut.
+pub(crate) const NAME_LEN: usize = 68;
+pub(crate) const TARGET_LEN: usize = 112;
+pub(crate) const PATH_LEN: usize = 80;
+
+/// The root: the only entry of the only set whose head crosses outside of the blocks.
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "handover-snapshot", version = 1)]
+pub(crate) struct Snapshot {
+    pub(crate) processes: SetHead<Process>,
+    pub(crate) synthetic: SetHead<Synthetic>,
+    pub(crate) generations: SetHead<Generation>,
+    /// Digest of the processes with their files and maps, taken before they became entries.
+    pub(crate) process_digest: u64,
+    /// Digest of the synthetic entries, taken the same way.
+    pub(crate) synthetic_digest: u64,
+    pub(crate) process_count: u64,
+    pub(crate) file_count: u64,
+    pub(crate) map_count: u64,
+    pub(crate) synthetic_count: u64,
+    /// Blocks of all sets together, the root's included.
+    pub(crate) blocks: u64,
+    /// How many successors there are to be; 0 if the file crosses sealed.
+    pub(crate) generations_wanted: u64,
+    /// How many processes the table is to show.
+    pub(crate) rows: u64,
+    pub(crate) missed: Missed,
+    pub(crate) times: Times,
+}
+
+/// What the snapshot could not read.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "handover-missed", version = 1)]
+pub(crate) struct Missed {
+    /// Processes that ended while they were read.
+    pub(crate) vanished: u64,
+    /// Processes that could not be read for another reason.
+    pub(crate) unreadable: u64,
+    /// Processes whose open files may not be seen.
+    pub(crate) files_denied: u64,
+    /// Processes whose memory maps may not be seen.
+    pub(crate) maps_denied: u64,
+    /// Paths that were cut to fit their field.
+    pub(crate) paths_cut: u64,
+}
+
+/// How long the predecessor took, in nanoseconds, and when it left, by the monotonic clock, which
+/// goes on across `exec`.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "handover-times", version = 1)]
+pub(crate) struct Times {
+    pub(crate) snapshot: u64,
+    pub(crate) digest: u64,
+    pub(crate) reserve: u64,
+    pub(crate) freeze: u64,
+    pub(crate) left: u64,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "process", version = 1)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    /// Clock ticks from boot to the start of the process.
+    pub(crate) start_time: u64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) virtual_bytes: u64,
+    pub(crate) files: SetHead<OpenFile>,
+    pub(crate) maps: SetHead<MemoryMap>,
+    /// The letter that `ps` shows.
+    pub(crate) state: u32,
+    #[entry(text)]
+    pub(crate) name: [u8; NAME_LEN],
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "open-file", version = 1)]
+pub(crate) struct OpenFile {
+    pub(crate) number: u32,
+    /// The flags of `open`.
+    pub(crate) flags: u32,
+    pub(crate) position: u64,
+    #[entry(text)]
+    pub(crate) target: [u8; TARGET_LEN],
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "memory-map", version = 1)]
+pub(crate) struct MemoryMap {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) offset: u64,
+    pub(crate) inode: u64,
+    /// `rwxp`, as in `/proc`.
+    #[entry(text)]
+    pub(crate) permissions: [u8; 4],
+    /// `major:minor`, as in `/proc`.
+    #[entry(text)]
+    pub(crate) device: [u8; 12],
+    #[entry(text)]
+    pub(crate) path: [u8; PATH_LEN],
+}
+
+/// Load for measurements: 32 bytes that follow from their index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "synthetic", version = 1)]
+pub(crate) struct Synthetic {
+    pub(crate) index: u64,
+    pub(crate) values: [u64; 3],
+}
+
+impl Synthetic {
+    pub(crate) fn new(index: u64) -> Self {
+        let odd = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { index, values: [odd, odd.rotate_left(23) ^ index, !odd] }
+    }
+}
+
+/// One successor's note that it was here. Times are by the monotonic clock, in nanoseconds.
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "generation", version = 1)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) pid: u64,
+    /// When its `main` began.
+    pub(crate) entered: u64,
+    /// When it had claimed every set.
+    pub(crate) claimed: u64,
+    /// When it handed over; 0 in the last one.
+    pub(crate) left: u64,
+    /// Entries it found in all sets.
+    pub(crate) entries: u64,
+}

@@ -1,0 +1,102 @@
+//! Hands the live process table over to a successor of this very program.
+//!
+//! ```text
+//! cargo run --release -p kho-examples --bin handover -- --entries 10000000
+//! ```
+//!
+//! The program reads `/proc`, writes what it finds into linked blocks in a memfd, and replaces
+//! itself by `exec`: its address space is gone, as over a kexec. What crosses is one descriptor and
+//! one address, that of the root, from which the successor finds every other set. It checks the
+//! chains, reads every entry, compares with digests that were taken of the live objects, and prints
+//! what it found and how long each step took.
+//!
+//! By default the file crosses sealed and is read in place. With `--generations N` it crosses
+//! writable, through N successors: each claims all sets, adds an entry, and hands them to the next.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod clock;
+mod corrupt;
+mod entries;
+mod freeze;
+mod inherited;
+mod jump;
+mod predecessor;
+mod proc_table;
+mod progress;
+mod report;
+mod restore;
+mod source;
+mod successor;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verify;
+
+/// Hand the live process table over to a successor of this program, and verify it there
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Args {
+    /// Add N synthetic entries of 32 bytes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    entries: u64,
+    /// Cross writable, through N successors that each add an entry
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    generations: Option<u64>,
+    /// Flip a bit in a block's header before the jump; SEED chooses which
+    #[arg(long, value_name = "SEED", require_equals = true)]
+    corrupt: Option<Option<u64>>,
+    /// Show the N largest processes
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: u64,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// What the program runs itself as
+    #[command(hide = true)]
+    Successor {
+        /// Number of the inherited descriptor
+        fd: i32,
+        /// Address of the root
+        #[arg(value_parser = parse_address)]
+        root: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let entered = clock::now();
+    match run(Args::parse(), entered) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `eprintln`, which panics where nobody reads any more.
+            let _ = writeln!(std::io::stderr(), "handover: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args, entered: u64) -> anyhow::Result<()> {
+    if let Some(Role::Successor { fd, root }) = args.role {
+        return successor::run(fd, root, entered);
+    }
+    let options = predecessor::Options {
+        synthetic_count: args.entries,
+        generations: args.generations.unwrap_or(0),
+        rows: args.top,
+        corrupt: args.corrupt.map(|seed| seed.unwrap_or(entered)),
+    };
+    match predecessor::run(&options)? {}
+}
+
+/// An address as it is printed: in hexadecimal, after `0x`.
+fn parse_address(text: &str) -> Result<u64, String> {
+    text.strip_prefix("0x")
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| "not an address such as 0x1000".into())
+}

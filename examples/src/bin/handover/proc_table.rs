@@ -1,0 +1,204 @@
+//! Reads the process table, which changes meanwhile: processes end, and some may not be looked at.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use procfs::process::Process;
+use procfs::{ProcError, ProcResult};
+use rustix::io::Errno;
+
+use crate::entries::{Missed, NAME_LEN, PATH_LEN, TARGET_LEN};
+use crate::source::{LiveFile, LiveMap, LiveProcess};
+use crate::text::{cut_name, cut_path};
+
+/// All processes that can be seen, in the order of their ids.
+pub(crate) fn read() -> anyhow::Result<(Vec<LiveProcess>, Missed)> {
+    let listed = procfs::process::all_processes().context("can't list the processes in /proc")?;
+    let (processes, missed) = read_all(listed);
+    ensure!(!processes.is_empty(), "no process can be seen in /proc: is it mounted?");
+    Ok((processes, missed))
+}
+
+fn read_all(listed: impl Iterator<Item = ProcResult<Process>>) -> (Vec<LiveProcess>, Missed) {
+    let mut processes = Vec::new();
+    let mut missed = Missed::default();
+    for process in listed {
+        match process.and_then(|process| read_process(&process, &mut missed)) {
+            Ok(process) => processes.push(process),
+            Err(error) if is_gone(&error) => missed.vanished += 1,
+            Err(_) => missed.unreadable += 1,
+        }
+    }
+    processes.sort_by_key(|process| process.pid);
+    (processes, missed)
+}
+
+fn read_process(process: &Process, missed: &mut Missed) -> Result<LiveProcess, ProcError> {
+    let stat = process.stat()?;
+    let files = read_part(process, &mut missed.files_denied, read_files)?;
+    let maps = read_part(process, &mut missed.maps_denied, read_maps)?;
+    let mut live = LiveProcess {
+        pid: stat.pid,
+        parent: stat.ppid,
+        start_time: stat.starttime,
+        resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
+        virtual_bytes: stat.vsize,
+        state: stat.state,
+        name: stat.comm,
+        files,
+        maps,
+    };
+    missed.paths_cut += cut_to_fields(&mut live);
+    Ok(live)
+}
+
+/// Reads the files or the maps of a process: none, and counted, where that is not allowed.
+fn read_part<T>(
+    process: &Process,
+    denied: &mut u64,
+    read: impl Fn(i32) -> io::Result<Vec<T>>,
+) -> Result<Vec<T>, ProcError> {
+    match read(process.pid) {
+        Ok(part) => Ok(part),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            *denied += 1;
+            Ok(Vec::new())
+        }
+        // A kernel thread or a zombie has none, and some kernels say so by an error. If the process
+        // has ended, then `stat` gives the error that says it.
+        Err(error) if error.kind() == ErrorKind::NotFound || is_no_process(&error) => {
+            process.stat().map(|_| Vec::new())
+        }
+        Err(error) => Err(ProcError::Io(error, None)),
+    }
+}
+
+fn read_files(pid: i32) -> io::Result<Vec<LiveFile>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(proc_path(pid, "fd"))? {
+        let entry = entry?;
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let read = || {
+            let target = fs::read_link(entry.path())?;
+            let info = proc_path(pid, "fdinfo").join(entry.file_name());
+            io::Result::Ok((target, fs::read_to_string(info)?))
+        };
+        let (target, info) = match read() {
+            // Closed since the directory was read: it is not open, so nothing is missed.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            read => read?,
+        };
+        let flags =
+            info_value(&info, "flags:").and_then(|octal| u32::from_str_radix(octal, 8).ok());
+        let position = info_value(&info, "pos:").and_then(|decimal| decimal.parse().ok());
+        files.push(LiveFile {
+            number,
+            flags: flags.unwrap_or(0),
+            position: position.unwrap_or(0),
+            target: target.to_string_lossy().into_owned(),
+        });
+    }
+    files.sort_by_key(|file| file.number);
+    Ok(files)
+}
+
+/// The value in a line such as `flags: 0100002`.
+fn info_value<'a>(info: &'a str, key: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
+}
+
+fn read_maps(pid: i32) -> io::Result<Vec<LiveMap>> {
+    let maps = fs::read(proc_path(pid, "maps"))?;
+    let maps = String::from_utf8_lossy(&maps);
+    Ok(maps.lines().filter_map(parse_map).collect())
+}
+
+/// A line such as `55d0-55e0 r-xp 00002000 fe:01 1234    /usr/bin/cat`.
+fn parse_map(line: &str) -> Option<LiveMap> {
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let mut columns = line.splitn(6, ' ');
+    let (start, end) = columns.next()?.split_once('-')?;
+    Some(LiveMap {
+        start: hex(start)?,
+        end: hex(end)?,
+        permissions: columns.next()?.to_owned(),
+        offset: hex(columns.next()?)?,
+        device: columns.next()?.to_owned(),
+        inode: columns.next()?.parse().ok()?,
+        path: columns.next().unwrap_or_default().trim_start().to_owned(),
+    })
+}
+
+fn proc_path(pid: i32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// Cuts what is longer than its field, so that what is hashed is what can cross. Says how many
+/// paths were cut.
+fn cut_to_fields(process: &mut LiveProcess) -> u64 {
+    cut_name(&mut process.name, NAME_LEN);
+    let targets = process.files.iter_mut().map(|file| cut_path(&mut file.target, TARGET_LEN));
+    let paths = process.maps.iter_mut().map(|map| cut_path(&mut map.path, PATH_LEN));
+    targets.chain(paths).map(u64::from).sum()
+}
+
+/// Whether the error says that the process has ended.
+fn is_gone(error: &ProcError) -> bool {
+    match error {
+        ProcError::NotFound(_) => true,
+        ProcError::Io(error, _) => is_no_process(error),
+        _ => false,
+    }
+}
+
+/// What reading a file in `/proc` says once the process it is about has ended.
+fn is_no_process(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_itself() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let (processes, missed) = read().unwrap();
+        let process = processes.iter().find(|process| process.pid == me).expect("this process");
+        assert!(process.files.iter().any(|file| file.number == 2), "standard error is open");
+        assert!(process.maps.iter().any(|map| map.path == "[stack]"));
+        assert!(process.maps.iter().any(|map| map.permissions == "r-xp"));
+        assert!(process.resident_bytes > 0);
+        assert_eq!(missed.unreadable, 0);
+    }
+
+    #[test]
+    fn counts_a_process_that_ended() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let list = || {
+            let child = Process::new(i32::try_from(child.id()).unwrap());
+            [child, Process::myself()].into_iter()
+        };
+        let (listed, again) = (list(), list());
+        assert_eq!(read_all(listed).0.len(), 2);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (processes, missed) = read_all(again);
+        assert_eq!((processes.len(), missed.vanished, missed.unreadable), (1, 1, 0));
+    }
+
+    #[test]
+    fn parses_lines_of_maps() {
+        let line =
+            "7f00-7f10 rw-s 00002000 fe:01 1234                 /a path/with  blanks (deleted)";
+        let map = parse_map(line).unwrap();
+        assert_eq!((map.start, map.end, map.offset, map.inode), (0x7f00, 0x7f10, 0x2000, 1234));
+        assert_eq!(map.path, "/a path/with  blanks (deleted)");
+        assert_eq!(parse_map("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().path, "");
+        assert!(parse_map("7f00 rw-p").is_none());
+    }
+}

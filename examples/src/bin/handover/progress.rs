@@ -1,0 +1,56 @@
+//! A progress bar for what takes longer than a second.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows nothing in the first second, nor where standard error is not a terminal.
+pub(crate) struct Progress {
+    what: &'static str,
+    total: u64,
+    started: Instant,
+    /// How much is to be done before the clock is looked at again.
+    next: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    const STRIDE: u64 = 1 << 16;
+
+    pub(crate) fn new(what: &'static str, total: u64) -> Self {
+        Self { what, total, started: Instant::now(), next: Self::STRIDE, bar: None }
+    }
+
+    #[inline]
+    pub(crate) fn at(&mut self, done: u64) {
+        if done >= self.next {
+            self.next = done + Self::STRIDE;
+            self.show(done);
+        }
+    }
+
+    #[cold]
+    fn show(&mut self, done: u64) {
+        if self.bar.is_none() {
+            if self.started.elapsed() < Duration::from_secs(1) || !std::io::stderr().is_terminal() {
+                return;
+            }
+            let style = ProgressStyle::with_template("{msg:8} {bar:40} {human_pos} of {human_len}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bar = Some(ProgressBar::new(self.total).with_style(style).with_message(self.what));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // The next thing this process does may be an exec: leave no half-drawn line.
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What the last successor prints.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use indicatif::{HumanBytes, HumanCount};
+use kho_block::ReadMemory;
+
+use crate::entries::Missed;
+use crate::restore::{Restore, Restored, Totals};
+use crate::source::LiveProcess;
+
+pub(crate) struct Report<'a, R: Restore> {
+    pub(crate) restored: &'a Restored<R>,
+    pub(crate) processes: &'a [LiveProcess],
+    /// When `main` began, all chains were checked, and all entries read.
+    pub(crate) entered: u64,
+    pub(crate) restored_at: u64,
+    pub(crate) read_at: u64,
+}
+
+impl<R: Restore> Report<'_, R> {
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        let out = &mut io::stdout().lock();
+        let totals = self.restored.totals();
+        self.print_processes(out)?;
+        self.print_self(out)?;
+        self.print_missed(out)?;
+        self.print_counts(out, totals)?;
+        self.print_generations(out)?;
+        self.print_times(out, totals)?;
+        writeln!(out, "verified {} entries in {} sets", totals.entries, totals.sets)?;
+        Ok(())
+    }
+
+    fn print_processes(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut largest: Vec<_> = self.processes.iter().collect();
+        largest.sort_by_key(|process| (Reverse(process.resident_bytes), process.pid));
+        let rows = usize::try_from(self.restored.snapshot().rows).unwrap_or(usize::MAX);
+        writeln!(
+            out,
+            "{:>8} {:>8} S {:>12} {:>12} {:>6} {:>6}  NAME",
+            "PID", "PARENT", "RESIDENT", "VIRTUAL", "FILES", "MAPS"
+        )?;
+        for process in largest.into_iter().take(rows) {
+            writeln!(
+                out,
+                "{:>8} {:>8} {} {:>12} {:>12} {:>6} {:>6}  {}",
+                process.pid,
+                process.parent,
+                process.state,
+                bytes(process.resident_bytes),
+                bytes(process.virtual_bytes),
+                process.files.len(),
+                process.maps.len(),
+                // A process chooses its name: keep it from steering the terminal.
+                process.name.escape_debug(),
+            )?;
+        }
+        writeln!(out)
+    }
+
+    /// The successor's own entry, for `exec` keeps the process.
+    fn print_self(&self, out: &mut impl Write) -> io::Result<()> {
+        let me = i64::from(std::process::id());
+        match self.processes.iter().find(|process| i64::from(process.pid) == me) {
+            Some(process) => writeln!(
+                out,
+                "this process is {}, a child of {}, with {} open files and {} memory maps before",
+                process.pid,
+                process.parent,
+                process.files.len(),
+                process.maps.len()
+            ),
+            None => writeln!(out, "this process, {me}, was not in the snapshot"),
+        }
+    }
+
+    fn print_missed(&self, out: &mut impl Write) -> io::Result<()> {
+        let Missed { vanished, unreadable, files_denied, maps_denied, paths_cut } =
+            self.restored.snapshot().missed;
+        for (count, what) in [
+            (vanished, "processes that ended while they were read"),
+            (unreadable, "processes that could not be read"),
+            (files_denied, "processes whose open files may not be seen"),
+            (maps_denied, "processes whose memory maps may not be seen"),
+            (paths_cut, "paths cut to fit their field"),
+        ] {
+            if count > 0 {
+                writeln!(out, "{what}: {count}")?;
+            }
+        }
+        writeln!(out)
+    }
+
+    fn print_counts(&self, out: &mut impl Write, totals: Totals) -> io::Result<()> {
+        let snapshot = self.restored.snapshot();
+        for (what, count) in [
+            ("processes", snapshot.process_count),
+            ("open files", snapshot.file_count),
+            ("memory maps", snapshot.map_count),
+            ("synthetic", snapshot.synthetic_count),
+            ("generations", self.restored.generations.len() as u64),
+            ("blocks", totals.blocks as u64),
+        ] {
+            write!(out, "{what:<12}{:>12}", HumanCount(count).to_string())?;
+            if what == "blocks" {
+                let size = totals.blocks as u64 * R::Memory::BLOCK_SIZE as u64;
+                write!(out, "  {}", HumanBytes(size))?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out)
+    }
+
+    fn print_generations(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.restored.generations.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "GENERATION {:>8} {:>12} {:>12} {:>12}", "PID", "JUMP", "CLAIM", "ENTRIES")?;
+        let mut left = self.restored.snapshot().times.left;
+        for generation in self.restored.generations.iter() {
+            writeln!(
+                out,
+                "{:>10} {:>8} {:>12} {:>12} {:>12}",
+                generation.number,
+                generation.pid,
+                milliseconds(generation.entered.saturating_sub(left)),
+                milliseconds(generation.claimed.saturating_sub(generation.entered)),
+                HumanCount(generation.entries).to_string(),
+            )?;
+            left = generation.left;
+        }
+        writeln!(out)
+    }
+
+    fn print_times(&self, out: &mut impl Write, totals: Totals) -> io::Result<()> {
+        let times = self.restored.snapshot().times;
+        // Before this process's jump came that of each generation before it.
+        let before = self.restored.generations.iter().rev().nth(1);
+        let left = before.map_or(times.left, |generation| generation.left);
+        let jump = self.entered.saturating_sub(left);
+        let restore = self.restored_at.saturating_sub(self.entered);
+        let read = self.read_at.saturating_sub(self.restored_at);
+        let entries = totals.entries as u64;
+        // The generations came later.
+        let added = &self.restored.generations;
+        let frozen = entries - added.len() as u64;
+        let reserved = (totals.blocks - added.block_count()) as u64;
+        for (what, time, meaning) in [
+            ("snapshot", times.snapshot, "reading /proc".to_owned()),
+            ("digest", times.digest, "of the live objects".to_owned()),
+            ("reserve", times.reserve, format!("{} blocks", HumanCount(reserved))),
+            (
+                "freeze",
+                times.freeze,
+                format!("writing the entries, {}", rate(frozen, times.freeze)),
+            ),
+            ("jump", jump, "from the last entry written to main of the successor".to_owned()),
+            ("restore", restore, "checking every chain".to_owned()),
+            ("read", read, format!("every entry, {}", rate(entries, read))),
+        ] {
+            writeln!(out, "{what:<12}{:>12}  {meaning}", milliseconds(time))?;
+        }
+        writeln!(out)
+    }
+}
+
+fn bytes(count: u64) -> String {
+    HumanBytes(count).to_string()
+}
+
+fn milliseconds(nanoseconds: u64) -> String {
+    format!("{}.{:03} ms", nanoseconds / 1_000_000, nanoseconds / 1000 % 1000)
+}
+
+fn rate(entries: u64, nanoseconds: u64) -> String {
+    let per_second = u128::from(entries) * 1_000_000_000 / u128::from(nanoseconds.max(1));
+    format!("{}.{} million a second", per_second / 1_000_000, per_second / 100_000 % 10)
+}

@@ -1,0 +1,174 @@
+//! Every flip of every header bit, in both ways of crossing, with `exec` left out.
+
+use std::os::fd::OwnedFd;
+
+use kho_block::{MemfdMemory, PhysAddr, SealedMemfd, SetHead};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::{pread, pwrite};
+
+use crate::corrupt::{Flip, all_blocks};
+use crate::entries::{Generation, Missed, Snapshot, Synthetic, Times};
+use crate::freeze::{Plan, Reserved};
+use crate::inherited::{Inherited, claim_memory};
+use crate::restore::Restored;
+use crate::source::{LiveFile, LiveMap, LiveProcess, Source};
+use crate::verify::verify;
+
+/// Processes with one block of files and up to three of maps. Two are forks of each other: their
+/// blocks hold the same bytes.
+fn source() -> Source {
+    let process = |pid, maps: u64| LiveProcess {
+        pid,
+        parent: 1,
+        start_time: 7,
+        resident_bytes: 1 << 20,
+        virtual_bytes: 1 << 30,
+        state: 'S',
+        name: "forked".into(),
+        files: vec![LiveFile { number: 2, flags: 0o2, position: 9, target: "/dev/tty".into() }],
+        maps: (0..maps)
+            .map(|i| LiveMap {
+                start: i << 12,
+                end: (i + 1) << 12,
+                offset: 0,
+                inode: 0,
+                permissions: "rw-p".into(),
+                device: "00:00".into(),
+                path: "[heap]".into(),
+            })
+            .collect(),
+    };
+    let processes = vec![process(1, 0), process(20, 70), process(21, 70), process(22, 31)];
+    Source { processes, missed: Missed::default(), synthetic_count: 300 }
+}
+
+/// The bytes of the file that is handed over, its root, and the blocks in it.
+struct Frozen {
+    bytes: Vec<u8>,
+    root: SetHead<Snapshot>,
+    blocks: Vec<PhysAddr>,
+}
+
+fn freeze() -> Frozen {
+    let memory = MemfdMemory::new("test").unwrap();
+    let source = source();
+    let plan = Plan {
+        process_digest: source.process_digest(),
+        synthetic_digest: source.synthetic_digest(),
+        generations_wanted: 0,
+        rows: 0,
+        times: Times::default(),
+    };
+    let root = Reserved::new(&memory, &source).unwrap().freeze(&source, plan).unwrap();
+    let blocks = all_blocks(&memory, root).unwrap();
+    assert_eq!(memory.usage().preserved, blocks.len(), "a block is lost");
+    let fd = memory.into_fd();
+    let mut bytes = vec![0; usize::try_from(rustix::fs::fstat(&fd).unwrap().st_size).unwrap()];
+    assert_eq!(pread(&fd, &mut bytes, 0), Ok(bytes.len()));
+    Frozen { bytes, root, blocks }
+}
+
+impl Frozen {
+    /// A new file with the bytes.
+    fn file(&self) -> OwnedFd {
+        let fd = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        assert_eq!(pwrite(&fd, &self.bytes, 0), Ok(self.bytes.len()));
+        fd
+    }
+}
+
+fn view(fd: OwnedFd, root: SetHead<Snapshot>) -> anyhow::Result<()> {
+    fcntl_add_seals(&fd, SealFlags::WRITE | SealFlags::SHRINK)?;
+    let memory = SealedMemfd::open(fd)?;
+    verify(&Restored::restore(&memory, root)?).map(drop)
+}
+
+fn claim(fd: OwnedFd, root: SetHead<Snapshot>) -> anyhow::Result<()> {
+    let memory = claim_memory(Inherited::of_test(fd))?;
+    verify(&Restored::restore(&memory, root)?).map(drop)
+}
+
+#[test]
+fn what_is_sound_is_verified() {
+    let frozen = freeze();
+    view(frozen.file(), frozen.root).unwrap();
+    claim(frozen.file(), frozen.root).unwrap();
+}
+
+#[test]
+fn every_flip_in_a_header_is_noticed() {
+    let frozen = freeze();
+    assert!(frozen.blocks.len() >= 15, "too few blocks to be a test");
+    for &block in &frozen.blocks {
+        for bit in 0..Flip::BITS {
+            let flip = Flip { block, bit };
+            for (way, restore) in [("view", view as fn(_, _) -> _), ("claim", claim)] {
+                let fd = frozen.file();
+                flip.apply(&fd).unwrap();
+                let error: anyhow::Error =
+                    restore(fd, frozen.root).expect_err(&format!("{way} missed {flip}"));
+                let message = format!("{error:#}");
+                assert!(message.contains("block") || message.contains("digest"), "{message}");
+            }
+        }
+    }
+}
+
+/// The flips of `next` reach few blocks; this leads every link to every block.
+#[test]
+fn every_link_to_another_block_is_noticed() {
+    let frozen = freeze();
+    let targets = || frozen.blocks.iter().map(|block| block.get()).chain([0]);
+    for &block in &frozen.blocks {
+        for target in targets() {
+            let fd = frozen.file();
+            let mut next = [0; 8];
+            pread(&fd, &mut next, block.get()).unwrap();
+            if next == target.to_ne_bytes() {
+                continue;
+            }
+            pwrite(&fd, &target.to_ne_bytes(), block.get()).unwrap();
+            assert!(view(fd, frozen.root).is_err(), "missed a link from {block} to {target:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_entry_is_noticed() {
+    let frozen = freeze();
+    let memory = claim_memory(Inherited::of_test(frozen.file())).unwrap();
+    let mut restored = Restored::restore(&memory, frozen.root).unwrap();
+
+    restored.synthetic[123] = Synthetic::new(124);
+    let message = format!("{:#}", verify(&restored).unwrap_err());
+    let addr = restored.synthetic.addr_of(123).unwrap();
+    assert!(message.contains("digest") && message.contains(&addr.to_string()), "{message}");
+    restored.synthetic[123] = Synthetic::new(123);
+    verify(&restored).unwrap();
+
+    restored.nested[2].1[69].path[1] = b'H';
+    let message = format!("{:#}", verify(&restored).unwrap_err());
+    assert!(message.contains("the digest of the processes"), "{message}");
+    restored.nested[2].1[69].path[1] = 0xff;
+    let message = format!("{:#}", verify(&restored).unwrap_err());
+    assert!(message.contains("process 21 (forked): text is not UTF-8"), "{message}");
+}
+
+#[test]
+fn handing_over_again_loses_nothing() {
+    let frozen = freeze();
+    let memory = claim_memory(Inherited::of_test(frozen.file())).unwrap();
+    let mut restored = Restored::restore(&memory, frozen.root).unwrap();
+    memory.free_preserved();
+    let generation = Generation { number: 1, pid: 1, entered: 1, claimed: 1, left: 1, entries: 0 };
+    restored.generations.push(generation).unwrap();
+    let before = memory.usage();
+    assert_eq!(before.owned, frozen.blocks.len() + 1);
+    let root = restored.hand_over().unwrap();
+    assert_eq!((memory.usage().owned, memory.usage().preserved), (0, before.owned));
+
+    let restored = Restored::restore(&memory, root).unwrap();
+    assert_eq!(restored.generations.len(), 1);
+    drop(restored);
+    assert_eq!((memory.usage().owned, memory.usage().preserved), (0, 0));
+}

@@ -1,0 +1,100 @@
+//! Reads every entry back into the object it was, and compares digests.
+
+use anyhow::{Context as _, ensure};
+use kho_block::bytemuck;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::entries::{Snapshot, Synthetic};
+use crate::progress::Progress;
+use crate::restore::{Restore, Restored, describe};
+use crate::source::{LiveProcess, ProcessDigest};
+
+/// Verifies every entry; returns the processes, as they were.
+pub(crate) fn verify<R: Restore>(restored: &Restored<R>) -> anyhow::Result<Vec<LiveProcess>> {
+    let snapshot = restored.snapshot();
+    let processes = processes(restored, snapshot)?;
+    synthetic(restored, snapshot)?;
+    generations(restored, snapshot)?;
+    Ok(processes)
+}
+
+fn processes<R: Restore>(
+    restored: &Restored<R>,
+    snapshot: &Snapshot,
+) -> anyhow::Result<Vec<LiveProcess>> {
+    check_count("processes", restored.processes.len(), snapshot.process_count)?;
+    let files = restored.nested.iter().map(|(files, _)| files.len()).sum();
+    check_count("open files", files, snapshot.file_count)?;
+    let maps = restored.nested.iter().map(|(_, maps)| maps.len()).sum();
+    check_count("memory maps", maps, snapshot.map_count)?;
+
+    let mut digest = ProcessDigest::default();
+    let mut processes = Vec::with_capacity(restored.processes.len());
+    for (process, (files, maps)) in restored.processes.iter().zip(&restored.nested) {
+        let live = LiveProcess::from_entries(process, files.iter(), maps.iter())
+            .with_context(|| format!("the digest can't be right: {}", describe(process)))?;
+        digest.add(&live);
+        processes.push(live);
+    }
+    check_digest("processes", digest.finish(), snapshot.process_digest)?;
+    Ok(processes)
+}
+
+fn synthetic<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow::Result<()> {
+    let set = &restored.synthetic;
+    check_count("synthetic entries", set.len(), snapshot.synthetic_count)?;
+    let mut digest = Xxh3::new();
+    let mut progress = Progress::new("verify", snapshot.synthetic_count);
+    let mut done = 0;
+    for chunk in set.chunks() {
+        // A block at a time: the entries are plain data, so a slice of them is a slice of bytes.
+        digest.update(bytemuck::cast_slice(chunk));
+        done += chunk.len() as u64;
+        progress.at(done);
+    }
+    let result = check_digest("synthetic entries", digest.digest(), snapshot.synthetic_digest);
+    if result.is_err() {
+        // Each follows from its index, so the one that is wrong can be named.
+        let wrong = (0..).zip(set.iter()).find(|(index, entry)| **entry != Synthetic::new(*index));
+        if let Some(addr) = wrong.and_then(|(index, _)| set.addr_of(usize::try_from(index).ok()?)) {
+            return result.with_context(|| format!("the synthetic entry at {addr} is wrong"));
+        }
+    }
+    result
+}
+
+/// The generations were added after the digest was taken; they must follow each other in number
+/// and in time.
+fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow::Result<()> {
+    check_count("generations", restored.generations.len(), snapshot.generations_wanted)?;
+    let frozen = restored.totals().entries - restored.generations.len();
+    let mut left = snapshot.times.left;
+    for (index, generation) in restored.generations.iter().enumerate() {
+        ensure!(
+            generation.number == index as u64 + 1
+                && generation.entries == (frozen + index) as u64
+                && generation.entered >= left
+                && generation.claimed >= generation.entered,
+            "generation {} does not follow the one before: {generation:?}",
+            index + 1
+        );
+        left = generation.left;
+    }
+    Ok(())
+}
+
+fn check_count(what: &str, found: usize, expected: u64) -> anyhow::Result<()> {
+    ensure!(
+        found as u64 == expected,
+        "the digest can't be right: there are {found} {what}, {expected} were handed over"
+    );
+    Ok(())
+}
+
+fn check_digest(what: &str, found: u64, expected: u64) -> anyhow::Result<()> {
+    ensure!(
+        found == expected,
+        "the digest of the {what} is {found:#018x}, it was {expected:#018x} before the handover"
+    );
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! A preservation module for a virtual machine monitor, to copy from.
+//!
+//! Saves what a guest needs to go on in the monitor's successor: the vCPUs' registers, the memory
+//! slots and the devices, a set each, and a root that leads to them. The module works in two steps:
+//!
+//! - `prepare` reserves blocks while the guest still runs. It may fail, and nothing has happened.
+//! - `freeze` stops one thing after another and writes it down. It allocates nothing. When a device
+//!   refuses, what was stopped runs again and what was written is undone: the guest never noticed,
+//!   and the update can be tried later.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::{
+    BlockMemory, BlockSet, Entry, HeapMemory, PushError, ReserveError, SetHead, Writer, text,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "vcpu", version = 1)]
+struct Vcpu {
+    general: [u64; 16],
+    rip: u64,
+    rflags: u64,
+    control: [u64; 4],
+    efer: u64,
+    apic_id: u32,
+    halted: u32, // not `bool`, which has bit patterns that are no value
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "memory-slot", version = 1)]
+struct MemorySlot {
+    guest_address: u64,
+    bytes: u64,
+    /// Names the memfd, which is preserved on its own: guest memory is not copied.
+    token: u64,
+    flags: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "device", version = 1)]
+struct Device {
+    #[entry(text)]
+    name: [u8; 16],
+    features: u64,
+    queue: [u16; 4],
+}
+
+/// The root: one entry, whose head is all that anyone has to keep.
+#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
+#[repr(C)]
+#[entry(name = "machine", version = 1)]
+struct Machine {
+    vcpus: SetHead<Vcpu>,
+    slots: SetHead<MemorySlot>,
+    devices: SetHead<Device>,
+}
+
+/// A running guest; the parts of it that matter here.
+struct Guest {
+    vcpus: Vec<Vcpu>,
+    slots: Vec<MemorySlot>,
+    devices: Vec<LiveDevice>,
+    running: bool,
+}
+
+struct LiveDevice {
+    state: Device,
+    /// Has requests in flight that it can't put down.
+    busy: bool,
+    frozen: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FreezeError {
+    #[error("device {0} refuses to freeze: it has requests in flight")]
+    Busy(String),
+    #[error("the guest has grown since the blocks were reserved")]
+    Grown,
+}
+
+// The rejected entry that a `PushError` gives back is of no use here: the guest still has it.
+impl<T> From<PushError<T>> for FreezeError {
+    fn from(_: PushError<T>) -> Self {
+        Self::Grown
+    }
+}
+
+struct Module<M: BlockMemory> {
+    machine: BlockSet<Machine, M>,
+    vcpus: BlockSet<Vcpu, M>,
+    slots: BlockSet<MemorySlot, M>,
+    devices: BlockSet<Device, M>,
+}
+
+impl<M: BlockMemory + Clone> Module<M> {
+    /// Reserves room for all of the guest. If the last set finds none, dropping the others frees
+    /// what they had.
+    fn prepare(memory: M, guest: &Guest) -> Result<Self, ReserveError> {
+        let mut module = Self {
+            machine: BlockSet::new_in(memory.clone()),
+            vcpus: BlockSet::new_in(memory.clone()),
+            slots: BlockSet::new_in(memory.clone()),
+            devices: BlockSet::new_in(memory),
+        };
+        module.machine.try_reserve(1)?;
+        module.vcpus.try_reserve(guest.vcpus.len())?;
+        module.slots.try_reserve(guest.slots.len())?;
+        module.devices.try_reserve(guest.devices.len())?;
+        Ok(module)
+    }
+
+    /// Stops the guest and writes it down: all of it, or the guest runs on and the sets are empty,
+    /// with their blocks, ready for another try.
+    fn freeze(&mut self, guest: &mut Guest) -> Result<(), FreezeError> {
+        // A transaction undoes what was pushed to its own set. Nested like this, an error anywhere
+        // undoes all three, the last one first.
+        let result = self.vcpus.transaction(|vcpus| {
+            guest.running = false;
+            for vcpu in &guest.vcpus {
+                vcpus.push_within_capacity(*vcpu)?;
+            }
+            self.slots.transaction(|slots| {
+                for slot in &guest.slots {
+                    slots.push_within_capacity(*slot)?;
+                }
+                self.devices.transaction(|devices| freeze_devices(&mut guest.devices, devices))
+            })
+        });
+        if result.is_err() {
+            // The sets undo themselves; the guest is this module's to wake.
+            for device in &mut guest.devices {
+                device.frozen = false;
+            }
+            guest.running = true;
+        }
+        result
+    }
+
+    /// Hands all sets over, the root last: it is the moment from which the successor finds them.
+    fn hand_over(mut self) -> Result<SetHead<Machine>, FreezeError> {
+        self.machine.writer().push_within_capacity(Machine {
+            vcpus: self.vcpus.hand_over(),
+            slots: self.slots.hand_over(),
+            devices: self.devices.hand_over(),
+        })?;
+        Ok(self.machine.hand_over())
+    }
+}
+
+fn freeze_devices<M: BlockMemory>(
+    devices: &mut [LiveDevice],
+    writer: &mut Writer<'_, Device, M>,
+) -> Result<(), FreezeError> {
+    for device in devices {
+        if device.busy {
+            return Err(FreezeError::Busy(name(&device.state).to_owned()));
+        }
+        device.frozen = true;
+        writer.push_within_capacity(device.state)?;
+    }
+    Ok(())
+}
+
+/// The successor: claims every set that the root leads to. An error says which block is at fault,
+/// and the guest is not to be resumed with half of its state.
+fn resume<M: BlockMemory + Clone>(memory: M, head: SetHead<Machine>) -> anyhow::Result<Guest> {
+    let machine = BlockSet::restore(memory.clone(), head).context("the machine")?;
+    ensure!(machine.len() == 1, "there are {} machines, not 1", machine.len());
+    let Machine { vcpus, slots, devices } = machine[0];
+    let vcpus = BlockSet::restore(memory.clone(), vcpus).context("the vCPUs")?;
+    let slots = BlockSet::restore(memory.clone(), slots).context("the memory slots")?;
+    let devices = BlockSet::restore(memory, devices).context("the devices")?;
+    let device = |state: &Device| LiveDevice { state: *state, busy: false, frozen: false };
+    Ok(Guest {
+        vcpus: vcpus.iter().copied().collect(),
+        slots: slots.iter().copied().collect(),
+        devices: devices.iter().map(device).collect(),
+        running: true,
+    }) // the sets are dropped here, which frees their blocks: their state lives in the guest again
+}
+
+fn name(device: &Device) -> &str {
+    text::from_field(&device.name).unwrap_or("a device with no name")
+}
+
+fn guest() -> Guest {
+    let vcpu = |id: u32| Vcpu {
+        general: std::array::from_fn(|register| u64::from(id) << 32 | register as u64),
+        rip: 0xffff_ffff_8100_0000 + u64::from(id),
+        rflags: 0x202,
+        control: [0x8005_0033, 0, 0x10_0000, 0x37_06b0],
+        efer: 0xd01,
+        apic_id: id,
+        halted: u32::from(id > 0),
+    };
+    let slot = |guest_address, bytes, token| MemorySlot { guest_address, bytes, token, flags: 0 };
+    let device = |name: &str| {
+        let state =
+            Device { name: text::to_field(name), features: 0x1_3000_0000, queue: [256, 17, 17, 1] };
+        LiveDevice { state, busy: false, frozen: false }
+    };
+    Guest {
+        vcpus: (0..64).map(vcpu).collect(),
+        slots: vec![slot(0, 0xc000_0000, 1), slot(0x1_0000_0000, 0x4000_0000, 2)],
+        devices: ["console", "net", "disk", "rng"].map(device).into(),
+        running: true,
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    // `MemfdMemory` if the successor is another process; the module is the same.
+    let memory = HeapMemory::new();
+    let mut guest = guest();
+
+    let mut module = Module::prepare(&memory, &guest)?;
+    let reserved = memory.usage();
+    println!("prepared: {} blocks reserved, the guest runs", reserved.owned);
+
+    guest.devices[2].busy = true;
+    let error = module.freeze(&mut guest).err().context("a busy device was frozen")?;
+    println!("first try: {error}");
+    ensure!(guest.running && !guest.devices.iter().any(|device| device.frozen), "it is stuck");
+    ensure!(module.vcpus.is_empty() && module.slots.is_empty() && module.devices.is_empty());
+    ensure!(memory.usage() == reserved, "the first try has changed what is reserved");
+    println!("           undone, the guest runs, nothing leaked");
+
+    guest.devices[2].busy = false;
+    module.freeze(&mut guest)?;
+    ensure!(memory.usage() == reserved, "the freeze has allocated");
+    let head = module.hand_over()?;
+    let preserved = memory.usage().preserved;
+    ensure!(memory.usage().owned == 0, "some blocks were not handed over");
+    println!("second try: frozen, {preserved} blocks handed over from root {}", head.addr());
+
+    let successor = resume(&memory, head)?;
+    let states =
+        |guest: &Guest| guest.devices.iter().map(|device| device.state).collect::<Vec<_>>();
+    ensure!(successor.vcpus == guest.vcpus, "the vCPUs differ");
+    ensure!(successor.slots == guest.slots, "the memory slots differ");
+    ensure!(states(&successor) == states(&guest), "the devices differ");
+    ensure!((memory.usage().owned, memory.usage().preserved) == (0, 0), "a block has leaked");
+    println!(
+        "successor: verified {} vCPUs, {} memory slots and {} devices; the guest runs: {}",
+        successor.vcpus.len(),
+        successor.slots.len(),
+        successor.devices.len(),
+        successor.running
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vmm_module: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

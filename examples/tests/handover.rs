@@ -1,0 +1,201 @@
+//! Runs the handover program, with a real `exec` in it.
+
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+
+fn start(args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_handover"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs to the end; returns the process's id, too.
+fn run(args: &[&str]) -> (u32, Output) {
+    let child = start(args);
+    let pid = child.id();
+    (pid, child.wait_with_output().unwrap())
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[track_caller]
+fn success(output: &Output) -> &str {
+    assert!(output.status.success(), "{}: {}", output.status, stderr(output));
+    assert_eq!(stderr(output), "", "no progress bar where standard error is not a terminal");
+    stdout(output)
+}
+
+/// A clean refusal: exit code 1, one message, nothing verified.
+#[track_caller]
+fn refusal(output: &Output) -> &str {
+    assert_eq!(output.status.signal(), None, "{}", stderr(output));
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(output), stderr(output));
+    assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
+    assert!(!stdout(output).contains("verified"), "{}", stdout(output));
+    stderr(output)
+}
+
+/// The number in the line `what   1,234`.
+fn count(report: &str, what: &str) -> u64 {
+    let values =
+        report.lines().filter_map(|line| line.strip_prefix(what)?.split_whitespace().next());
+    values.filter_map(|value| value.replace(',', "").parse().ok()).next().expect(what)
+}
+
+/// The counts of the report add up to what its last line says was verified.
+fn check_sum(report: &str) {
+    let parts = ["processes ", "open files", "memory maps", "synthetic", "generations"];
+    let sum: u64 = 1 + parts.iter().map(|what| count(report, what)).sum::<u64>(); // and the root
+    assert!(report.contains(&format!("verified {sum} entries in ")), "{report}");
+}
+
+#[test]
+fn crosses_sealed() {
+    let (pid, output) = run(&["--top", "100000"]);
+    let report = success(&output);
+    check_sum(report);
+    assert_eq!(count(report, "generations"), 0);
+    assert!(count(report, "open files") > 0 && count(report, "memory maps") > 0, "{report}");
+    let me = std::process::id();
+    assert!(report.contains(&format!("this process is {pid}, a child of {me},")), "{report}");
+
+    // The table has a row for the program and one for this test, its parent.
+    let row = |pid: u32| {
+        let rows = report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.into_iter().find(|row| row.first() == Some(&&*pid.to_string())).expect("a row")
+    };
+    assert_eq!(row(pid)[1], me.to_string());
+    assert_eq!(row(pid).last(), Some(&"handover"));
+    assert_eq!(row(me)[1], std::os::unix::process::parent_id().to_string());
+    for step in ["snapshot", "digest", "reserve", "freeze", "jump", "restore", "read"] {
+        let line = report.lines().find(|line| line.starts_with(step)).expect(step);
+        assert!(line.contains(" ms  "), "{line}");
+    }
+}
+
+#[test]
+fn crosses_with_many_entries() {
+    let (_, output) = run(&["--entries", "100000"]);
+    let report = success(&output);
+    check_sum(report);
+    assert_eq!(count(report, "synthetic"), 100_000);
+    assert!(count(report, "blocks") > 100_000 / 127);
+}
+
+/// More blocks than the kernel follows: the limit must be raised on both sides.
+#[test]
+fn crosses_beyond_the_kernels_limit() {
+    let (_, output) = run(&["--entries", "1300000", "--top", "1"]);
+    let report = success(&output);
+    check_sum(report);
+    assert!(count(report, "blocks") > 10_000);
+}
+
+#[test]
+fn crosses_generations() {
+    let (pid, output) = run(&["--generations", "3", "--entries", "1000"]);
+    let report = success(&output);
+    check_sum(report);
+    assert_eq!(count(report, "generations"), 3);
+    let mut rows = report.lines().skip_while(|line| !line.starts_with("GENERATION")).skip(1);
+    for number in 1..=3 {
+        let row: Vec<_> = rows.next().unwrap().split_whitespace().collect();
+        assert_eq!(row[..2], [number.to_string(), pid.to_string()], "{report}");
+    }
+    assert_eq!(rows.next(), Some(""));
+    let blocks = count(report, "blocks");
+    assert!(report.ends_with(&format!("freed all {blocks} blocks\n")), "{report}");
+}
+
+#[test]
+fn notices_what_is_corrupt() {
+    for seed in 0..24 {
+        let corrupt = format!("--corrupt={seed}");
+        for more in [&["--entries", "500"][..], &["--generations", "2"]] {
+            let (_, output) = run(&[&[&*corrupt], more].concat());
+            let message = refusal(&output);
+            let mut lines = message.lines();
+            let flip = lines.next().unwrap();
+            assert!(flip.starts_with(&format!("handover: {corrupt} flips bit ")), "{message}");
+            let error = lines.next().expect("the successor's message");
+            assert!(error.contains("block") || error.contains("digest"), "{message}");
+            assert_eq!(lines.next(), None);
+        }
+    }
+}
+
+#[test]
+fn corrupts_by_chance() {
+    let (_, output) = run(&["--corrupt"]);
+    refusal(&output);
+}
+
+#[test]
+fn notices_a_lost_descriptor() {
+    let (_, output) = run(&["successor", "999", "0x1000"]);
+    assert!(refusal(&output).starts_with("handover: descriptor 999 is lost"));
+    let (_, output) = run(&["successor", "0", "0x1000"]);
+    assert!(refusal(&output).starts_with("handover: descriptor 0 is a standard stream"));
+    // Open, but something else.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" successor 9 0x1000 9</dev/null"]);
+    let output = shell.arg(env!("CARGO_BIN_EXE_handover")).output().unwrap();
+    assert!(refusal(&output).contains("it leads to /dev/null"));
+}
+
+#[test]
+fn notices_a_lost_root() {
+    // Not closed on exec, so the program inherits it.
+    let memfd = |pages: u64, seals| {
+        let fd = memfd_create("kho-handover", MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&fd, pages * 4096 + pages % 2).unwrap();
+        fcntl_add_seals(&fd, seals).unwrap();
+        fd
+    };
+    let sealed = SealFlags::WRITE | SealFlags::SHRINK;
+    for (fd, root, message) in [
+        (
+            memfd(0, sealed),
+            "0x1000",
+            "the root: block 0 of the chain, at 0x1000: outside the memory",
+        ),
+        (memfd(4, sealed), "0x1000", "the root: block 0 of the chain, at 0x1000: the block has no"),
+        (memfd(4, sealed), "0x0", "the root, block 0x0, has 0 entries"),
+        (memfd(4, SealFlags::empty()), "0x2001", "at 0x2001: not aligned to a block"),
+        (memfd(4, SealFlags::WRITE), "0x1000", "not sealed against writing and shrinking"),
+        (memfd(5, SealFlags::empty()), "0x1000", "20481 bytes, not a whole number of blocks"),
+    ] {
+        let (_, output) = run(&["successor", &fd.as_raw_fd().to_string(), root]);
+        assert!(refusal(&output).contains(message), "{}", stderr(&output));
+    }
+}
+
+/// Processes come and go while the table is read.
+#[test]
+fn survives_a_table_that_changes() {
+    let children: Vec<_> = (0..8).map(|_| start(&["--top", "3", "--entries", "1"])).collect();
+    for child in children {
+        check_sum(success(&child.wait_with_output().unwrap()));
+    }
+}
+
+#[test]
+fn refuses_nonsense() {
+    for args in [&["--generations", "0"][..], &["--entries", "x"], &["--corrupt", "7"]] {
+        let (_, output) = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}

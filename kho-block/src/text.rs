@@ -1,0 +1,40 @@
+//! Text in fields of fixed size: what `#[entry(text)]` describes.
+
+use core::str::Utf8Error;
+
+/// The bytes of a field of `N`: the text, then zeros. What does not fit is cut off, between two
+/// characters.
+///
+/// ```
+/// use kho_block::text;
+///
+/// assert_eq!(text::to_field("vm1"), *b"vm1\0\0");
+/// assert_eq!(text::to_field("Grüße"), *b"Gr\xc3\xbc\0"); // of ß one byte of two would fit
+/// ```
+#[must_use]
+pub fn to_field<const N: usize>(text: &str) -> [u8; N] {
+    let mut end = text.len().min(N);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut field = [0; N];
+    field[..end].copy_from_slice(&text.as_bytes()[..end]);
+    field
+}
+
+/// The text in a field, up to the first zero or the end.
+///
+/// ```
+/// use kho_block::text;
+///
+/// assert_eq!(text::from_field(b"vm1\0\0"), Ok("vm1"));
+/// assert_eq!(text::from_field(b"full!"), Ok("full!"));
+/// assert!(text::from_field(b"\xff\0").is_err());
+/// ```
+///
+/// # Errors
+/// The bytes are not UTF-8.
+pub fn from_field(field: &[u8]) -> Result<&str, Utf8Error> {
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    core::str::from_utf8(&field[..end])
+}
