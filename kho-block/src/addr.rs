@@ -46,9 +46,11 @@ impl PhysAddr {
         }
     }
 
-    /// Whether the address is a multiple of `align`, which must not be 0.
+    /// Whether the address is a multiple of `align`, a power of two.
+    #[inline]
     pub(crate) const fn is_aligned_to(self, align: usize) -> bool {
-        self.0 % align as u64 == 0
+        debug_assert!(align.is_power_of_two());
+        self.0 & (align as u64 - 1) == 0
     }
 
     /// The address `bytes` further on, within a block whose address was checked.

@@ -84,7 +84,6 @@ pub(crate) fn read_entry<T: Pod>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "kho_block_set_restore")]
-#[derive(Clone)]
 pub struct Chain<'m, M> {
     memory: &'m M,
     next: PhysAddr,
@@ -102,6 +101,7 @@ impl<'m, M: ReadMemory> Chain<'m, M> {
     /// The same with another limit.
     #[must_use]
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
+        const { assert!(M::BLOCK_SIZE.is_power_of_two(), "a block size is a power of two") };
         let max_count = count_per_block(M::BLOCK_SIZE, entry_size);
         Self { memory, next: head, walk: Walk::new(M::BLOCK_SIZE, max_count, limit) }
     }
@@ -132,6 +132,12 @@ impl<M: ReadMemory> Iterator for Chain<'_, M> {
 
 impl<M: ReadMemory> FusedIterator for Chain<'_, M> {}
 
+impl<M> Clone for Chain<'_, M> {
+    fn clone(&self) -> Self {
+        Self { memory: self.memory, next: self.next, walk: self.walk.clone() }
+    }
+}
+
 impl<M> fmt::Debug for Chain<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain").field("next", &self.next).finish_non_exhaustive()
@@ -161,6 +167,7 @@ impl Walk {
     }
 
     /// Checks the address of the next block before anything there is touched.
+    #[inline]
     pub(crate) fn enter(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
         let kind = if addr == self.mark {
             RestoreErrorKind::Cycle
@@ -178,6 +185,7 @@ impl Walk {
     }
 
     /// Checks the header of the block that was entered, and moves on.
+    #[inline]
     pub(crate) fn leave(
         &mut self,
         addr: PhysAddr,

@@ -27,16 +27,27 @@ impl Starts {
     /// Notes that the block at `position`, the next one, starts with entry `start`.
     ///
     /// Allocates only where the chain stops being uniform, or without [`reserve`](Self::reserve).
+    #[inline]
     pub(crate) fn add_block(
         &mut self,
         position: usize,
         start: usize,
         per_block: usize,
     ) -> Result<(), OutOfMemory> {
+        if self.is_uniform() && start == position * per_block {
+            return Ok(());
+        }
+        self.store(position, start, per_block)
+    }
+
+    /// Stores the start of the block at `position`, and those before it if nothing is stored yet.
+    fn store(
+        &mut self,
+        position: usize,
+        start: usize,
+        per_block: usize,
+    ) -> Result<(), OutOfMemory> {
         if self.is_uniform() {
-            if start == position * per_block {
-                return Ok(());
-            }
             self.try_reserve(position + 1)?;
             self.0.extend((0..position).map(|position| position * per_block));
         }

@@ -50,7 +50,7 @@ pub use slice::SliceMemory;
 /// and does no harm by it. A live guest is such a memory, or a file that others can write.
 pub trait ReadMemory {
     /// Size of this memory's blocks in bytes: a power of two, the page size of the kernel that
-    /// wrote them. Another value does not compile once a set uses it.
+    /// wrote them. Another value does not compile once a chain or a set uses it.
     const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE;
 
     /// Fills `buf` with the bytes at `addr`.
@@ -116,6 +116,7 @@ pub unsafe trait BlockMemory: ReadMemory {
     ///
     /// # Errors
     /// The first claim that failed. What was claimed before stays with the caller.
+    #[inline]
     fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
@@ -180,6 +181,7 @@ macro_rules! forward {
                 (**self).claim(addr)
             }
 
+            #[inline]
             fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
             where
                 F: FnMut(NonNull<u8>) -> Option<PhysAddr>,

@@ -186,9 +186,33 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
 
     /// Copy of the header of the block at `position`, linked or spare.
     fn header(&self, position: usize) -> BlockHeader {
-        let block = self.blocks[position].cast::<BlockHeader>();
-        // SAFETY: a block starts with 16 bytes of header (E1). Unaligned, since a lent block is
-        // aligned for `T` only; every bit pattern is a header (I5).
-        unsafe { block.read_unaligned() }
+        let block = self.blocks[position];
+        // SAFETY: the block is in the table (E1).
+        unsafe { read_header(block) }
     }
+}
+
+/// Copy of a block's header.
+///
+/// # Safety
+/// `block` is to a block that is valid for reads.
+#[inline]
+unsafe fn read_header(block: NonNull<u8>) -> BlockHeader {
+    // SAFETY: a block starts with 16 bytes of header, which the caller promises may be read.
+    // Unaligned, since a lent block is aligned for `T` only; every bit pattern is a header (I5).
+    unsafe { block.cast::<BlockHeader>().read_unaligned() }
+}
+
+/// Asks the processor for the cache line at `pointer`, which need not be to anything: only speed
+/// depends on it.
+#[inline(always)]
+fn prefetch(pointer: *const u8) {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and never faults, whatever the address; the build has
+        // the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer.cast()) };
+    }
+    let _ = pointer;
 }

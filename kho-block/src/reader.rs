@@ -135,29 +135,15 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
             self.back = entries.chunk(last)[..=before_end].iter();
         }
     }
+}
 
-    /// The first entry of the next block; the front is empty.
-    // Out of line, for it is rare; the loop around `next` stays small.
-    #[cold]
-    #[inline(never)]
-    fn next_block(&mut self) -> Option<&'a T> {
-        self.front = match self.middle.next() {
-            Some(chunk) => chunk.iter(),
-            None => mem::take(&mut self.back),
-        };
-        self.front.next()
-    }
-
-    /// The last entry of the block before; the back is empty.
-    #[cold]
-    #[inline(never)]
-    fn previous_block(&mut self) -> Option<&'a T> {
-        self.back = match self.middle.next_back() {
-            Some(chunk) => chunk.iter(),
-            None => mem::take(&mut self.front),
-        };
-        self.back.next_back()
-    }
+/// The entries of the block at `position`.
+// Out of line, for it is rare; and not a method of the reader, whose fields stay in registers as
+// long as no reference to it leaves the loop around `next`.
+#[cold]
+#[inline(never)]
+fn block<T: Entry, M: ReadMemory>(entries: &Entries<T, M>, position: usize) -> slice::Iter<'_, T> {
+    entries.chunk(position).iter()
 }
 
 impl<T, M> Clone for Reader<'_, T, M> {
@@ -176,10 +162,14 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.front.next() {
-            Some(entry) => Some(entry),
-            None => self.next_block(),
+        if let Some(entry) = self.front.next() {
+            return Some(entry);
         }
+        self.front = match self.middle.positions.next() {
+            Some(position) => block(self.middle.entries, position),
+            None => mem::take(&mut self.back),
+        };
+        self.front.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -219,10 +209,13 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
 impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Reader<'_, T, M> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        let entry = match self.back.next_back() {
-            Some(entry) => entry,
-            None => self.previous_block()?,
-        };
+        if self.back.len() == 0 {
+            self.back = match self.middle.positions.next_back() {
+                Some(position) => block(self.middle.entries, position),
+                None => mem::take(&mut self.front),
+            };
+        }
+        let entry = self.back.next_back()?;
         self.end -= 1;
         Some(entry)
     }

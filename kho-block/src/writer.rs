@@ -37,16 +37,18 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
         match self.appender.push(entry) {
             Ok(()) => Ok(()),
-            Err(entry) => self.grow_and_push(entry),
+            Err(entry) => match self.grow() {
+                Ok(()) => self.push_within_capacity(entry),
+                Err(error) => Err(PushError::new(entry, PushErrorKind::Reserve(error))),
+            },
         }
     }
 
+    // Out of line, for it is rare; without the entry, which stays in registers around it.
     #[cold]
     #[inline(never)]
-    fn grow_and_push(&mut self, entry: T) -> Result<(), PushError<T>> {
+    fn grow(&mut self) -> Result<(), ReserveError> {
         self.try_reserve(1)
-            .map_err(|error| PushError::new(entry, PushErrorKind::Reserve(error)))?;
-        self.push_within_capacity(entry)
     }
 
     /// Writes an entry in a block that the set has. Never allocates.

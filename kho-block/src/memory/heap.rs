@@ -138,6 +138,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     }
 
     /// Number of the block that holds the byte at `addr`.
+    #[inline]
     fn number(&mut self, addr: usize) -> Option<usize> {
         if !self.extents.get(self.recent)?.contains(addr) {
             self.recent = self.extents.iter().position(|extent| extent.contains(addr))?;
@@ -151,6 +152,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         self.number(block.addr().get()).expect("an owned block is in an extent")
     }
 
+    #[inline]
     fn claim(&mut self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimErrorKind> {
         if !addr.is_aligned_to(BLOCK_SIZE) {
             return Err(ClaimErrorKind::Misaligned);
@@ -158,7 +160,10 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         let addr = usize::try_from(addr.get()).map_err(|_| ClaimErrorKind::Outside)?;
         let number = self.number(addr).ok_or(ClaimErrorKind::Outside)?;
         self.ledger.claim(number)?;
-        Ok(self.block(number))
+        let base = self.extents[self.recent].base;
+        // SAFETY: `number` found the address in this extent, so the offset is inside it; both are
+        // aligned to a block, so a whole one is.
+        Ok(unsafe { base.add(addr - base.addr().get()) })
     }
 
     /// Pointer to `len` bytes at `addr`, all of them in preserved blocks of one extent.
@@ -251,6 +256,7 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
         self.blocks.with(|blocks| blocks.claim(addr)).map_err(|kind| ClaimError::new(addr, kind))
     }
 
+    #[inline]
     fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,

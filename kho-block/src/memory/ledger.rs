@@ -70,6 +70,7 @@ impl Ledger {
     }
 
     /// Makes a preserved block owned.
+    #[inline]
     pub(super) fn claim(&mut self, number: usize) -> Result<(), ClaimErrorKind> {
         match self.states.get_mut(number) {
             None => Err(ClaimErrorKind::Outside),

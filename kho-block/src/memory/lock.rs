@@ -14,6 +14,7 @@ impl<T> Lock<T> {
     }
 
     /// Runs `f` while nobody else has the value.
+    #[inline]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         // The states are whole after every step, so a panic elsewhere leaves nothing to fear.
         #[cfg(feature = "std")]

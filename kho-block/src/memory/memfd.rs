@@ -229,6 +229,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     }
 
     /// Pointer to the block with a number that the ledger has.
+    #[inline]
     fn block(&self, number: usize) -> NonNull<u8> {
         self.map.at((number + 1) * BLOCK_SIZE)
     }
@@ -242,6 +243,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         block.addr().get() - self.map.base().addr().get()
     }
 
+    #[inline]
     fn claim_in(&self, ledger: &mut Ledger, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
         let error = |kind| ClaimError::new(addr, kind);
         if !addr.is_aligned_to(BLOCK_SIZE) {
@@ -326,6 +328,7 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
         self.ledger.with(|ledger| self.claim_in(ledger, addr))
     }
 
+    #[inline]
     fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,

@@ -31,31 +31,18 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
 
     /// Starts behind the last entry.
+    #[inline]
     pub(crate) fn new(chain: &'s mut OwnedChain<T, M>) -> Self {
         let dangling = NonNull::dangling();
         let mut appender = Self { next: dangling, end: dangling, first: None, position: 0, chain };
-        if let Some(last) = appender.chain.entries.linked.checked_sub(1) {
-            // INVARIANT (A1): the last linked block, with its published entries written.
-            appender.open(last, appender.chain.entries.count(last));
-        }
+        appender.open_last();
         appender
     }
 
     /// Writes an entry behind the last, or gives it back where no block has room.
     #[inline]
     pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
-        if self.next == self.end {
-            return self.push_in_next_block(entry);
-        }
-        self.write(entry);
-        Ok(())
-    }
-
-    // Out of line, for it is rare; the loop around `push` stays small.
-    #[cold]
-    #[inline(never)]
-    fn push_in_next_block(&mut self, entry: T) -> Result<(), T> {
-        if !self.open_next() {
+        if self.next == self.end && !self.open_next() {
             return Err(entry);
         }
         self.write(entry);
@@ -95,21 +82,30 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     }
 
     /// Publishes the open block and opens the first spare one. `false`: there is none.
+    #[inline]
     fn open_next(&mut self) -> bool {
-        self.publish();
-        let position = self.chain.entries.linked;
-        if position == self.chain.entries.blocks.len() {
+        let Some(first) = publish_and_find_spare(self.chain, self.position, self.written()) else {
             return false;
-        }
+        };
         // INVARIANT (A1): the spare block after the last linked one, nothing in it published.
-        self.open(position, 0);
+        self.open(self.chain.entries.linked, first, 0);
         true
     }
 
-    /// Opens the block at `position`, of which `written` slots are.
-    fn open(&mut self, position: usize, written: usize) {
+    /// Opens the last linked block, if there is one, behind its entries.
+    #[inline]
+    fn open_last(&mut self) {
+        let entries = &self.chain.entries;
+        if let Some(last) = entries.linked.checked_sub(1) {
+            // INVARIANT (A1): the last linked block, with its published entries written.
+            self.open(last, entries.entries(last), entries.count(last));
+        }
+    }
+
+    /// Opens the block at `position`, whose first slot is `first`, and of which `written` slots are.
+    #[inline]
+    fn open(&mut self, position: usize, first: NonNull<T>, written: usize) {
         assert!(written <= Self::PER_BLOCK, "more entries than fit in a block");
-        let first = self.chain.entries.entries(position);
         self.first = Some(first);
         self.position = position;
         // SAFETY: `COUNT_PER_BLOCK` slots fit in a block, and `written` is not more.
@@ -119,6 +115,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     }
 
     /// Makes all that was written part of the chain.
+    #[inline]
     pub(crate) fn publish(&mut self) {
         let written = self.written();
         if written > 0 {
@@ -127,6 +124,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     }
 
     /// How many slots of the open block are written.
+    #[inline]
     fn written(&self) -> usize {
         let Some(first) = self.first else { return 0 };
         // SAFETY: both point into the open block, `next` not before `first` (A1).
@@ -147,10 +145,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         self.first = None;
         self.end = self.next;
         self.chain.truncate(len);
-        if let Some(last) = self.chain.entries.linked.checked_sub(1) {
-            // INVARIANT (A1): as in `new`.
-            self.open(last, self.chain.entries.count(last));
-        }
+        self.open_last();
     }
 
     /// The chain, with what was published.
@@ -159,7 +154,27 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     }
 }
 
+/// Publishes `written` entries, if any, of the block at `position`; the first slot of the first spare
+/// block, if there is one.
+// Out of line, for it is rare; and not a method of the appender, whose fields stay in registers as
+// long as no reference to it leaves the loop around `push`.
+#[cold]
+#[inline(never)]
+fn publish_and_find_spare<T: Entry, M: BlockMemory>(
+    chain: &mut OwnedChain<T, M>,
+    position: usize,
+    written: usize,
+) -> Option<NonNull<T>> {
+    if written > 0 {
+        chain.publish(position, written);
+    }
+    let spare = chain.entries.linked;
+    (spare < chain.entries.blocks.len()).then(|| chain.entries.entries(spare))
+}
+
 impl<T: Entry, M: BlockMemory> Drop for Appender<'_, T, M> {
+    // Inlined also where a panic unwinds, which is another reference that would leave the loop.
+    #[inline(always)]
     fn drop(&mut self) {
         self.publish();
     }

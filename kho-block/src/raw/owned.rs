@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Release;
 
-use super::{ChunksMut, Entries};
+use super::{ChunksMut, Entries, prefetch, read_header};
 use crate::abi::BlockHeader;
 use crate::addr::{PhysAddr, SetHead};
 use crate::chain::{Walk, exact_error};
@@ -287,17 +287,26 @@ impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {
     }
 }
 
+/// How many blocks further on a claim expects a header that it will need soon. Memories give blocks
+/// out in the order of their addresses, and a set links them in that order.
+const BLOCKS_AHEAD: usize = 16;
+
 impl<T: Entry, M: BlockMemory> Entries<T, M> {
     /// What has to succeed before the block at `addr` is claimed, so that nothing can fail between
     /// the claim and the table.
+    #[inline]
     fn prepare_claim(&mut self, walk: &mut Walk, addr: PhysAddr) -> Result<(), RestoreError> {
         walk.enter(addr)?;
+        if self.blocks.len() < self.blocks.capacity() {
+            return Ok(());
+        }
         let out_of_memory = walk.error(addr, RestoreErrorKind::OutOfMemory);
         self.blocks.try_reserve(1).map_err(|_| out_of_memory)
     }
 
     /// Adds a block that was claimed to the table, then checks it. Returns the address of the next
     /// block, prepared for its claim, or `None` at the end.
+    #[inline]
     fn add_claimed(
         &mut self,
         walk: &mut Walk,
@@ -306,7 +315,11 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
     ) -> Result<Option<PhysAddr>, RestoreError> {
         let position = walk.position();
         self.blocks.push(block);
-        let link = walk.leave(addr, self.header(position))?;
+        prefetch(block.as_ptr().wrapping_add(BLOCKS_AHEAD * M::BLOCK_SIZE));
+        // SAFETY: the block was just claimed, so it is owned by this chain and valid for reads (G1).
+        // Not by way of the table: storing and loading the pointer would lengthen the chase.
+        let header = unsafe { read_header(block) };
+        let link = walk.leave(addr, header)?;
         let out_of_memory = RestoreError { addr, position, kind: RestoreErrorKind::OutOfMemory };
         self.starts
             .add_block(position, self.len, Self::COUNT_PER_BLOCK)
