@@ -179,8 +179,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.chain.free_spare();
     }
 
-    /// Starts writing behind the last entry. What is written is published when a block is full and
-    /// when the writer is dropped.
+    /// Starts writing behind the last entry. What is written is published block by block, and when
+    /// the writer is dropped.
     pub fn writer(&mut self) -> Writer<'_, T, M> {
         Writer::new(&mut self.chain, self.limit)
     }
@@ -265,8 +265,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.truncate(0);
     }
 
-    /// Keeps the entries for which `keep` holds, in their order. If `keep` panics, the entries it
-    /// was not asked about stay.
+    /// Keeps the entries for which `keep` holds, in their order. If `keep` panics, the entry it was
+    /// asked about stays, and so do those after it.
     ///
     /// A crash meanwhile leaves a prefix of what the set becomes.
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {

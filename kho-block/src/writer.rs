@@ -9,9 +9,9 @@ use crate::raw::{Appender, OwnedChain};
 
 /// Writes entries behind the last one of a [`BlockSet`](crate::BlockSet), which it borrows.
 ///
-/// What was written is *published*, that is part of the chain, when a block is full and when the
-/// writer is dropped, also while a panic unwinds. A writer that is leaked loses what it had not
-/// published and breaks nothing.
+/// What was written is *published*, that is made part of the chain, block by block: a full one when
+/// the next is begun, the last when the writer is dropped, also while a panic unwinds. A writer that
+/// is leaked loses what it had not published, at most one block, and breaks nothing.
 ///
 /// At every instant the chain is valid and a prefix of what was pushed.
 #[doc(alias = "kho_block_set_it_init")]

@@ -60,6 +60,11 @@ impl<M> FaultyMemory<M> {
         self.reads.load(Relaxed)
     }
 
+    /// The memory inside, alone again.
+    pub fn into_inner(self) -> M {
+        self.inner
+    }
+
     /// The memory inside.
     pub const fn inner(&self) -> &M {
         &self.inner

@@ -154,8 +154,11 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
             return Err(MemfdError::Sealed);
         }
-        // Before the length is asked: from here on it can only grow.
-        fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
+        // Before the length is asked: from here on it can only grow. Nothing can be added to a file
+        // whose seals are sealed, not even what is there.
+        if !seals.contains(SealFlags::SHRINK) {
+            fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
+        }
         let file_len = file_len(&fd)?;
         let len = usize::try_from(file_len).unwrap_or(usize::MAX);
         if len < BLOCK_SIZE || len % BLOCK_SIZE != 0 {

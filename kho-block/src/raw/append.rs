@@ -6,7 +6,7 @@ use super::{Entries, OwnedChain};
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// Where the next entry goes. Publishes when a block is full and on drop.
+/// Where the next entry goes. Publishes a block when it begins the next one, and on drop.
 ///
 /// # Invariants
 /// - **A1** While a block is open, `first <= next <= end`, where `first` is the first slot of the

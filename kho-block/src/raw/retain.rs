@@ -8,15 +8,17 @@ use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
-    /// Keeps the entries for which `keep` holds. If it panics, those it was not asked about stay.
+    /// Keeps the entries for which `keep` holds. If it panics, the entry it was asked about stays,
+    /// and so do those after it.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let Some(first_gone) = self.iter().position(|entry| !keep(entry)) else { return };
         let mut tail = Tail::new(self, first_gone);
-        // The first of the tail is the one that goes.
-        tail.read();
-        while let Some(entry) = tail.read() {
+        tail.skip();
+        while let Some(entry) = tail.peek() {
             if keep(&entry) {
                 tail.keep(entry);
+            } else {
+                tail.skip();
             }
         }
     }
@@ -27,8 +29,8 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
 ///
 /// # Invariants
 /// The entry to be read is at `offset` in the block at `position`, and `left` entries remain from
-/// there on. As many entries were appended since the cut as were read, or fewer, so the slot that is
-/// written is never behind the one that is read, and the headers of later blocks are as they were.
+/// there on. At most as many entries were appended since the cut as lie before that one, so the slot
+/// to be written is never behind it, and the headers of later blocks are as they were.
 struct Tail<'s, T: Entry, M: BlockMemory> {
     appender: Appender<'s, T, M>,
     position: usize,
@@ -48,8 +50,11 @@ impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
         Self { appender: Appender::new(chain), position, offset, count, left }
     }
 
-    fn read(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
+    /// Copy of the next entry of the tail.
+    fn peek(&mut self) -> Option<T> {
+        if self.left == 0 {
+            return None;
+        }
         let entries = &self.appender.chain().entries;
         if self.offset == self.count {
             self.position += 1;
@@ -61,13 +66,20 @@ impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
         let first = entries.entries(self.position);
         // SAFETY: the offset is less than `COUNT_PER_BLOCK`, and that many entries fit in a block.
         let slot = unsafe { first.add(self.offset) };
-        self.offset += 1;
         // SAFETY: the block is in the table, so it is owned (I2) and all its bytes are initialised
         // (G1); every bit pattern is a `T` (I5).
         Some(unsafe { slot.read() })
     }
 
+    /// Leaves the next entry out.
+    fn skip(&mut self) {
+        self.left -= 1;
+        self.offset += 1;
+    }
+
+    /// Appends `entry`, which is the next one.
     fn keep(&mut self, entry: T) {
+        self.skip();
         let kept = self.appender.push(entry);
         debug_assert!(kept.is_ok(), "what was in the blocks before fits again");
     }
@@ -75,7 +87,7 @@ impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
 
 impl<T: Entry, M: BlockMemory> Drop for Tail<'_, T, M> {
     fn drop(&mut self) {
-        while let Some(entry) = self.read() {
+        while let Some(entry) = self.peek() {
             self.keep(entry);
         }
     }

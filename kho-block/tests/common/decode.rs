@@ -1,0 +1,51 @@
+//! An independent decoder: the format in a few lines, straight from the kernel's description.
+
+/// What a chain holds: each block's address and its entries' bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    pub(crate) blocks: Vec<(u64, Vec<u8>)>,
+}
+
+impl Decoded {
+    /// The bytes of all entries, one after the other.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (_, bytes) in &self.blocks {
+            all.extend_from_slice(bytes);
+        }
+        all
+    }
+
+    /// How many entries each block holds.
+    pub(crate) fn counts(&self, entry_size: usize) -> Vec<usize> {
+        self.blocks.iter().map(|(_, bytes)| bytes.len() / entry_size).collect()
+    }
+}
+
+/// Follows the chain at `head`. `read` fills a buffer from an address.
+///
+/// # Panics
+/// The chain breaks a rule of the format.
+pub(crate) fn decode(
+    head: u64,
+    block_size: usize,
+    entry_size: usize,
+    mut read: impl FnMut(u64, &mut [u8]),
+) -> Decoded {
+    let mut decoded = Decoded::default();
+    let mut block = vec![0; block_size];
+    let mut addr = head;
+    while addr != 0 {
+        assert!(addr % block_size as u64 == 0, "block {addr:#x} is not aligned");
+        assert!(decoded.blocks.iter().all(|(seen, _)| *seen != addr), "cycle at {addr:#x}");
+        read(addr, &mut block);
+        let next = u64::from_ne_bytes(block[..8].try_into().unwrap());
+        let count = u64::from_ne_bytes(block[8..16].try_into().unwrap());
+        let count = usize::try_from(count).unwrap();
+        assert!(count >= 1, "block {addr:#x} is empty");
+        assert!(count <= (block_size - 16) / entry_size, "block {addr:#x} counts {count} entries");
+        decoded.blocks.push((addr, block[16..][..count * entry_size].to_vec()));
+        addr = next;
+    }
+    decoded
+}

@@ -1,0 +1,11 @@
+//! Shared by the integration tests: entries of any size, and a decoder that owes nothing to the
+//! library.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+mod decode;
+mod entries;
+
+pub(crate) use decode::{Decoded, decode};
+pub(crate) use entries::{Bytes, Wide, Words, bytes_of, sample, samples};

@@ -1,0 +1,229 @@
+//! `MemfdMemory` and `SealedMemfd`: files, their sizes and their seals.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use kho_block::{
+    AllocErrorKind, BlockMemory, MemfdError, MemfdMemory, PhysAddr, ReadMemory, SealedMemfd,
+    StableMemory,
+};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create,
+};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::owner::{Owner, pattern};
+use crate::reading::bytes_are_given;
+
+const BLOCK: usize = 4096;
+
+/// A memfd of zeros with these seals.
+fn memfd(len: usize, seals: SealFlags) -> OwnedFd {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = memfd_create("kho-block-conformance", flags).unwrap();
+    ftruncate(&fd, len as u64).unwrap();
+    fcntl_add_seals(&fd, seals).unwrap();
+    fd
+}
+
+fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, MemfdError> {
+    // SAFETY: nobody else writes the file: where the tests map it, they write nothing.
+    unsafe { MemfdMemory::from_fd(fd) }
+}
+
+fn not_memfds() -> [OwnedFd; 2] {
+    let file = File::open(std::env::current_exe().unwrap()).unwrap();
+    [file.into(), rustix::pipe::pipe().unwrap().0]
+}
+
+/// Allocates until the memory is full; says at which addresses, and what then.
+fn exhaust<const B: usize>(memory: &MemfdMemory<B>) -> (Vec<u64>, AllocErrorKind) {
+    let mut owners = Vec::new();
+    loop {
+        match memory.allocate() {
+            Ok(block) => owners.push(Owner::new(memory, block)),
+            Err(error) => return (owners.iter().map(|o| o.addr().get()).collect(), error.kind),
+        }
+    }
+}
+
+#[test]
+fn the_largest_size_is_kept() {
+    fn check<const B: usize>() {
+        for (max_len, blocks) in
+            [(0, 0), (1, 0), (B, 0), (2 * B - 1, 0), (2 * B, 1), (3 * B + 1, 2), (100 * B, 99)]
+        {
+            let memory = MemfdMemory::<B>::with_max_len("full", max_len).unwrap();
+            // Twice: what was freed is there again.
+            for _ in 0..2 {
+                let (addrs, kind) = exhaust(&memory);
+                assert_eq!(kind, AllocErrorKind::Full);
+                // The first block of the file is never given out.
+                assert_eq!(addrs, (1..=blocks).map(|n| n * B as u64).collect::<Vec<_>>());
+            }
+        }
+    }
+    check::<4096>();
+    check::<16384>();
+    check::<65536>();
+}
+
+#[test]
+fn the_first_block_stays_zero() {
+    let memory = MemfdMemory::new("first").unwrap();
+    let mut owner = Owner::allocate(&memory);
+    owner.fill(9);
+    assert_eq!(owner.hand_over(), PhysAddr::new(BLOCK as u64));
+    let file = File::from(memory.into_fd());
+    let mut bytes = vec![1; 2 * BLOCK];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes[..BLOCK].iter().all(|byte| *byte == 0));
+    assert!(bytes[BLOCK..] == pattern(9, BLOCK));
+}
+
+#[test]
+fn a_file_is_opened_again() {
+    let memory = MemfdMemory::<16384>::with_max_len("again", 1 << 20).unwrap();
+    let mut owner = Owner::allocate(&memory);
+    owner.fill(5);
+    let addr = owner.hand_over();
+    let blocks = memory.usage().free + 1;
+
+    let memory = from_fd::<16384>(memory.into_fd()).unwrap();
+    let usage = memory.usage();
+    assert_eq!((usage.free, usage.owned, usage.preserved), (0, 0, blocks));
+    assert!(Owner::claim(&memory, addr).unwrap().has(5));
+    assert_eq!(memory.free_preserved(), blocks - 1);
+    // All are free again, and it goes on growing.
+    let owners: Vec<_> = (0..blocks + 1).map(|_| Owner::allocate(&memory)).collect();
+    assert!(owners.iter().all(Owner::is_zero));
+    assert_eq!(owners[0].addr(), addr);
+}
+
+#[test]
+fn files_that_cannot_be_owned_are_refused() {
+    for seal in [SealFlags::WRITE, SealFlags::FUTURE_WRITE] {
+        let error = from_fd::<BLOCK>(memfd(4 * BLOCK, seal)).unwrap_err();
+        assert_eq!(error, MemfdError::Sealed);
+    }
+    for len in [0, 1, BLOCK - 1, BLOCK + 1, 2 * BLOCK + 512] {
+        let error = from_fd::<BLOCK>(memfd(len, SealFlags::empty())).unwrap_err();
+        assert_eq!(error, MemfdError::Length { len: len as u64 });
+    }
+    let error = from_fd::<65536>(memfd(BLOCK, SealFlags::empty())).unwrap_err();
+    assert_eq!(error, MemfdError::Length { len: BLOCK as u64 });
+    for fd in not_memfds() {
+        let error = from_fd::<BLOCK>(fd).unwrap_err();
+        let errno = Errno::INVAL.raw_os_error();
+        assert!(matches!(error, MemfdError::System { errno: found, .. } if found == errno));
+    }
+    // One block is enough, though it is never given out.
+    assert_eq!(from_fd::<BLOCK>(memfd(BLOCK, SealFlags::empty())).unwrap().usage().preserved, 0);
+}
+
+#[test]
+fn an_owned_file_can_not_shrink() {
+    let made = MemfdMemory::new("shrink").unwrap().into_fd();
+    // Nothing can be added to these seals, and nothing need be.
+    let final_seals = SealFlags::SHRINK | SealFlags::SEAL;
+    assert_eq!(from_fd::<BLOCK>(memfd(2 * BLOCK, final_seals)).unwrap().usage().preserved, 1);
+
+    let opened = from_fd::<BLOCK>(memfd(2 * BLOCK, SealFlags::GROW)).unwrap().into_fd();
+    for fd in [made, opened] {
+        assert!(fcntl_get_seals(&fd).unwrap().contains(SealFlags::SHRINK));
+        assert_eq!(ftruncate(&fd, 0), Err(Errno::PERM));
+    }
+}
+
+#[test]
+fn a_file_that_may_change_is_not_viewed() {
+    let partly = [
+        SealFlags::empty(),
+        SealFlags::WRITE,
+        SealFlags::SHRINK,
+        SealFlags::GROW,
+        SealFlags::SEAL,
+        SealFlags::WRITE | SealFlags::GROW,
+        SealFlags::FUTURE_WRITE | SealFlags::SHRINK,
+        SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    ];
+    for seals in partly {
+        let error = SealedMemfd::open(memfd(BLOCK, seals)).unwrap_err();
+        assert_eq!(error, MemfdError::NotSealed, "{seals:?}");
+    }
+    for fd in not_memfds() {
+        let error = SealedMemfd::open(fd).unwrap_err();
+        assert!(matches!(error, MemfdError::System { .. } | MemfdError::NotSealed), "{error}");
+    }
+    let enough = SealFlags::WRITE | SealFlags::SHRINK;
+    for seals in [enough, enough | SealFlags::GROW, enough | SealFlags::FUTURE_WRITE] {
+        SealedMemfd::open(memfd(BLOCK, seals)).unwrap();
+    }
+}
+
+#[test]
+fn a_sealed_file_gives_its_bytes() {
+    let memory = MemfdMemory::<16384>::with_max_len("sealed", 1 << 20).unwrap();
+    let addrs: Vec<_> = (0..3)
+        .map(|seed| {
+            let mut owner = Owner::allocate(&memory);
+            owner.fill(seed);
+            owner.hand_over()
+        })
+        .collect();
+    let sealed = memory.seal().unwrap();
+    let bytes = sealed.as_bytes().to_vec();
+    for (seed, addr) in addrs.iter().enumerate() {
+        assert!(sealed.lend(*addr, 16384).unwrap() == pattern(seed, 16384));
+    }
+    let seals = fcntl_get_seals(&sealed).unwrap();
+    assert!(
+        seals.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+    );
+    assert_eq!(rustix::io::pwrite(&sealed, b"!", 0), Err(Errno::PERM));
+    bytes_are_given(&sealed, 0, &bytes);
+    bytes_are_given(&&sealed, 0, &bytes);
+    let sealed = Rc::new(sealed);
+    bytes_are_given(&sealed, 0, &bytes);
+    let fd = Rc::into_inner(sealed).unwrap().into_fd();
+    let sealed = Arc::new(SealedMemfd::<16384>::with_block_size(fd).unwrap());
+    bytes_are_given(&sealed, 0, &bytes);
+    assert_eq!(<SealedMemfd<16384> as ReadMemory>::BLOCK_SIZE, 16384);
+}
+
+#[test]
+fn an_empty_file_has_no_bytes() {
+    let sealed = SealedMemfd::open(memfd(0, SealFlags::WRITE | SealFlags::SHRINK)).unwrap();
+    assert_eq!(sealed.as_bytes(), []);
+    assert!(sealed.read(PhysAddr::NULL, &mut []).is_ok());
+    assert!(sealed.read(PhysAddr::NULL, &mut [0]).is_err());
+    assert!(sealed.lend(PhysAddr::new(BLOCK as u64), 0).is_err());
+}
+
+#[test]
+fn a_file_that_others_write_is_given_back() {
+    let fd = memfd(3 * BLOCK, SealFlags::empty());
+    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: without a fixed address the kernel maps where nothing else is.
+    let map = unsafe { mmap(ptr::null_mut(), BLOCK, prot, flags, fd.as_fd(), 0) }.unwrap();
+    let memory = from_fd::<BLOCK>(fd).unwrap();
+    let mut owner = Owner::claim(&memory, PhysAddr::new(BLOCK as u64)).unwrap();
+    owner.fill(2);
+    owner.hand_over();
+
+    let failed = memory.seal().unwrap_err();
+    let busy = MemfdError::System { call: "fcntl", errno: Errno::BUSY.raw_os_error() };
+    assert_eq!(failed.error, busy);
+    assert!(failed.to_string().contains("fcntl"));
+    assert!(!fcntl_get_seals(&failed.fd).unwrap().contains(SealFlags::WRITE));
+
+    // SAFETY: this unmaps what was mapped above, which nothing points into.
+    unsafe { munmap(map, BLOCK) }.unwrap();
+    let sealed = from_fd::<BLOCK>(failed.fd).unwrap().seal().unwrap();
+    assert!(sealed.lend(PhysAddr::new(BLOCK as u64), BLOCK).unwrap() == pattern(2, BLOCK));
+}

@@ -1,0 +1,139 @@
+//! A block and who owns it: the one place of these tests that touches blocks.
+
+use std::ptr::NonNull;
+
+use kho_block::{
+    BlockMemory, ClaimError, ClaimErrorKind, FaultyMemory, HeapMemory, MemfdMemory, PhysAddr, Usage,
+};
+
+/// What the memories here can do beside the trait.
+pub(crate) trait Countable: BlockMemory {
+    fn make() -> Self;
+    fn usage(&self) -> Usage;
+    fn free_preserved(&self) -> usize;
+}
+
+impl<const B: usize> Countable for HeapMemory<B> {
+    fn make() -> Self {
+        Self::with_block_size()
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage()
+    }
+
+    fn free_preserved(&self) -> usize {
+        self.free_preserved()
+    }
+}
+
+impl<const B: usize> Countable for MemfdMemory<B> {
+    fn make() -> Self {
+        Self::with_max_len("kho-block-conformance", 256 << 20).unwrap()
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage()
+    }
+
+    fn free_preserved(&self) -> usize {
+        self.free_preserved()
+    }
+}
+
+impl<M: Countable> Countable for FaultyMemory<M> {
+    fn make() -> Self {
+        Self::new(M::make())
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner().usage()
+    }
+
+    fn free_preserved(&self) -> usize {
+        self.inner().free_preserved()
+    }
+}
+
+/// An owned block, freed on drop.
+///
+/// # Invariants
+/// `block` came from `memory`, by `allocate` or a claim, and was not given up.
+pub(crate) struct Owner<'m, M: BlockMemory> {
+    memory: &'m M,
+    block: NonNull<u8>,
+}
+
+// SAFETY: the block is this value's alone and may be used on any thread; the memory is shared.
+unsafe impl<M: BlockMemory + Sync> Send for Owner<'_, M> {}
+
+impl<'m, M: BlockMemory> Owner<'m, M> {
+    pub(crate) fn allocate(memory: &'m M) -> Self {
+        Self::new(memory, memory.allocate().unwrap())
+    }
+
+    pub(crate) fn claim(memory: &'m M, addr: PhysAddr) -> Result<Self, ClaimErrorKind> {
+        let check = |error: ClaimError| {
+            assert_eq!(error.addr, addr);
+            error.kind
+        };
+        Ok(Self::new(memory, memory.claim(addr).map_err(check)?))
+    }
+
+    /// Takes a block that `memory` has just given.
+    pub(crate) fn new(memory: &'m M, block: NonNull<u8>) -> Self {
+        assert_eq!(block.addr().get() % 16, 0, "a block is aligned to 16");
+        Self { memory, block }
+    }
+
+    pub(crate) fn addr(&self) -> PhysAddr {
+        self.memory.addr_of(self.block)
+    }
+
+    /// Where the block is in this process.
+    pub(crate) fn place(&self) -> usize {
+        self.block.addr().get()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: an owned block is valid for reads, initialised, and changed by nobody else
+        // (G1, G2).
+        unsafe { NonNull::slice_from_raw_parts(self.block, M::BLOCK_SIZE).as_ref() }
+    }
+
+    /// Fills the block with a pattern that differs between seeds.
+    pub(crate) fn fill(&mut self, seed: usize) {
+        // SAFETY: an owned block is valid for writes and this value's alone (G1, G2).
+        let bytes = unsafe { NonNull::slice_from_raw_parts(self.block, M::BLOCK_SIZE).as_mut() };
+        bytes.copy_from_slice(&pattern(seed, M::BLOCK_SIZE));
+    }
+
+    pub(crate) fn has(&self, seed: usize) -> bool {
+        self.bytes() == pattern(seed, M::BLOCK_SIZE)
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.bytes().iter().all(|byte| *byte == 0)
+    }
+
+    pub(crate) fn hand_over(self) -> PhysAddr {
+        let addr = self.addr();
+        // SAFETY: the block is owned, and given up by forgetting the value.
+        unsafe { self.memory.hand_over(self.block) };
+        std::mem::forget(self);
+        addr
+    }
+}
+
+impl<M: BlockMemory> Drop for Owner<'_, M> {
+    fn drop(&mut self) {
+        // SAFETY: the block is owned, and given up here.
+        unsafe { self.memory.free(self.block) }
+    }
+}
+
+/// The bytes that `Owner::fill` writes: none of them zero.
+pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
+    let word = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 0x0101_0101_0101_0101;
+    word.to_ne_bytes().repeat(len / 8)
+}

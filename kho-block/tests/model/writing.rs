@@ -1,0 +1,219 @@
+//! Reserving and writing, with every way a writer can end.
+
+use std::mem;
+
+use kho_block::bytemuck::bytes_of;
+use kho_block::{Entry, PushErrorKind, ReserveError, ReserveErrorKind, Writer};
+
+use crate::counting::allocations;
+use crate::driver::{Pair, World, catch_injected, inject};
+use crate::memories::TestMemory;
+use crate::naive::Naive;
+use crate::ops::{End, Step};
+use crate::watched::Watched;
+
+/// What `Naive::reserve` says of a `ReserveError`.
+type Expected = (usize, ReserveErrorKind);
+
+fn check_reserve(result: Result<(), ReserveError>, expected: Result<(), Expected>) {
+    assert_eq!(result.map_err(|error| (error.position, error.kind)), expected);
+}
+
+pub(crate) fn push<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, count: u8) {
+    for _ in 0..count {
+        let entry = world.entry();
+        let Pair { set, naive } = &mut world.pairs[0];
+        let result = set.push(entry);
+        if naive.room() == 0 {
+            if let Err(expected) = naive.reserve(1, &mut world.budget) {
+                check_push_error(result, &entry, expected);
+                continue;
+            }
+        }
+        result.unwrap();
+        assert!(naive.push(entry));
+        naive.published = naive.len();
+    }
+}
+
+fn check_push_error<T: Entry>(
+    result: Result<(), kho_block::PushError<T>>,
+    entry: &T,
+    expected: Expected,
+) {
+    let error = result.unwrap_err();
+    assert!(bytes_of(&error.entry) == bytes_of(entry), "another entry is given back");
+    let PushErrorKind::Reserve(reserve) = error.kind else { panic!("{error:?}") };
+    check_reserve(Err(reserve), Err(expected));
+}
+
+pub(crate) fn reserve<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, additional: usize) {
+    let Pair { set, naive } = &mut world.pairs[0];
+    check_reserve(set.try_reserve(additional), naive.reserve(additional, &mut world.budget));
+    if naive.room() >= additional {
+        assert!(set.capacity() - set.len() >= additional);
+    }
+}
+
+/// Writes by steps, and ends as told.
+pub(crate) fn write<T: Entry, M: TestMemory>(
+    world: &mut World<'_, T, M>,
+    steps: &[Step],
+    end: End,
+) {
+    // No one else counts this far.
+    world.seed += 1 << 32;
+    let seed = world.seed;
+    let Pair { set, naive } = &mut world.pairs[0];
+    let start = naive.len();
+    naive.published = start;
+    let mut session =
+        Session { memory: world.memory, naive, budget: &mut world.budget, start, seed };
+    match end {
+        End::Drop => {
+            let mut writer = set.writer();
+            session.run(&mut writer, steps);
+        }
+        End::Rollback => {
+            let mut writer = set.writer();
+            session.run(&mut writer, steps);
+            writer.rollback();
+            naive.truncate(start);
+        }
+        End::Leak => {
+            let mut writer = set.writer();
+            session.run(&mut writer, steps);
+            mem::forget(writer);
+            // A block is published once it is full: then, or when the next one is opened.
+            let published = [naive.published, naive.published_early()];
+            assert!(published.contains(&set.len()), "{} of {published:?}", set.len());
+            naive.truncate(set.len());
+        }
+        End::Panic => {
+            let panicked = catch_injected(|| {
+                let mut writer = set.writer();
+                session.run(&mut writer, steps);
+                inject();
+            });
+            assert!(panicked);
+        }
+        End::Commit => {
+            let pushed = set.transaction(|writer| {
+                session.run(writer, steps);
+                Ok::<_, ()>(writer.pushed())
+            });
+            assert_eq!(pushed, Ok(naive.len() - start));
+        }
+        End::Abort => {
+            let aborted = set.transaction(|writer| {
+                session.run(writer, steps);
+                Err::<(), _>("aborted")
+            });
+            assert_eq!(aborted, Err("aborted"));
+            naive.truncate(start);
+        }
+        End::AbortByPanic => {
+            let panicked = catch_injected(|| {
+                let _ = set.transaction::<(), ()>(|writer| {
+                    session.run(writer, steps);
+                    inject();
+                });
+            });
+            assert!(panicked);
+            naive.truncate(start);
+        }
+    }
+    naive.published = naive.len();
+}
+
+/// What a writer's steps need beside the writer.
+struct Session<'a, T, M> {
+    memory: &'a Watched<M>,
+    naive: &'a mut Naive<T>,
+    budget: &'a mut usize,
+    start: usize,
+    seed: u64,
+}
+
+impl<T: Entry, M: TestMemory> Session<'_, T, M> {
+    fn run(&mut self, writer: &mut Writer<'_, T, &Watched<M>>, steps: &[Step]) {
+        for step in steps {
+            self.step(writer, *step);
+            assert_eq!(writer.pushed(), self.naive.len() - self.start);
+        }
+    }
+
+    fn entry(&mut self) -> T {
+        self.seed = self.seed.wrapping_add(1);
+        crate::common::sample(self.seed)
+    }
+
+    fn step(&mut self, writer: &mut Writer<'_, T, &Watched<M>>, step: Step) {
+        match step {
+            Step::Push(amount) => {
+                for _ in 0..self.naive.amount(amount) {
+                    self.push(writer);
+                }
+            }
+            Step::PushWithinCapacity(amount) => {
+                for _ in 0..self.naive.amount(amount) {
+                    self.push_within_capacity(writer);
+                }
+            }
+            Step::Extend(amount) => {
+                let count = self.naive.amount(amount);
+                let entries: Vec<T> = (0..count).map(|_| self.entry()).collect();
+                let reserved = self.naive.reserve(count, self.budget);
+                check_reserve(writer.extend_from_slice(&entries), reserved);
+                if reserved.is_ok() {
+                    assert!(entries.into_iter().all(|entry| self.naive.push(entry)));
+                }
+            }
+            Step::Reserve(amount) => {
+                let additional = self.naive.amount(amount);
+                let reserved = self.naive.reserve(additional, self.budget);
+                check_reserve(writer.try_reserve(additional), reserved);
+            }
+            Step::ReserveMax => {
+                // Without a limit, half: that also counts right with what is not published.
+                let without_limit = self.naive.limit == usize::MAX;
+                let max = usize::MAX >> usize::from(without_limit);
+                let reserved = self.naive.reserve(max, self.budget);
+                check_reserve(writer.try_reserve(max), reserved);
+            }
+            Step::Publish => {
+                let before = allocations();
+                writer.publish();
+                assert_eq!(allocations(), before);
+                self.naive.published = self.naive.len();
+            }
+        }
+    }
+
+    fn push(&mut self, writer: &mut Writer<'_, T, &Watched<M>>) {
+        let entry = self.entry();
+        let result = writer.push(entry);
+        if !self.naive.push(entry) {
+            match self.naive.reserve(1, self.budget) {
+                Ok(()) => assert!(self.naive.push(entry)),
+                Err(expected) => return check_push_error(result, &entry, expected),
+            }
+        }
+        result.unwrap();
+    }
+
+    fn push_within_capacity(&mut self, writer: &mut Writer<'_, T, &Watched<M>>) {
+        let entry = self.entry();
+        let before = (self.memory.allocations(), allocations());
+        let result = writer.push_within_capacity(entry);
+        let after = (self.memory.allocations(), allocations());
+        assert_eq!(before, after, "blocks or other memory was allocated");
+        if self.naive.push(entry) {
+            result.unwrap();
+        } else {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind, PushErrorKind::CapacityUsed);
+            assert!(bytes_of(&error.entry) == bytes_of(&entry), "another entry is given back");
+        }
+    }
+}
