@@ -117,15 +117,11 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// # Errors
     /// The first claim that failed. What was claimed before stays with the caller.
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
+    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
     {
-        let mut addr = Some(first);
-        while let Some(current) = addr {
-            addr = visit(self.claim(current)?);
-        }
-        Ok(())
+        claim_each(first, |addr| self.claim(addr), visit)
     }
 
     /// The address of an owned block.
@@ -149,6 +145,20 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// Does nothing by default. A memory that must write back what was stored, or a test that
     /// looks at every state a crash could leave, does it here. It must not panic.
     fn published(&self) {}
+}
+
+/// Claims the block at `first`, then each whose address `visit` returns.
+#[inline]
+fn claim_each(
+    first: PhysAddr,
+    mut claim: impl FnMut(PhysAddr) -> Result<NonNull<u8>, ClaimError>,
+    mut visit: impl FnMut(NonNull<u8>) -> Option<PhysAddr>,
+) -> Result<(), ClaimError> {
+    let mut addr = Some(first);
+    while let Some(current) = addr {
+        addr = visit(claim(current)?);
+    }
+    Ok(())
 }
 
 macro_rules! forward {

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use super::ledger::{Ledger, State, Usage};
 use super::lock::Lock;
-use super::{BlockMemory, ReadMemory};
+use super::{BlockMemory, ReadMemory, claim_each};
 use crate::abi::DEFAULT_BLOCK_SIZE;
 use crate::addr::PhysAddr;
 use crate::error::{
@@ -153,13 +153,14 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     }
 
     #[inline]
-    fn claim(&mut self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimErrorKind> {
+    fn claim(&mut self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
+        let error = |kind| ClaimError::new(addr, kind);
         if !addr.is_aligned_to(BLOCK_SIZE) {
-            return Err(ClaimErrorKind::Misaligned);
+            return Err(error(ClaimErrorKind::Misaligned));
         }
-        let addr = usize::try_from(addr.get()).map_err(|_| ClaimErrorKind::Outside)?;
-        let number = self.number(addr).ok_or(ClaimErrorKind::Outside)?;
-        self.ledger.claim(number)?;
+        let addr = usize::try_from(addr.get()).map_err(|_| error(ClaimErrorKind::Outside))?;
+        let number = self.number(addr).ok_or(error(ClaimErrorKind::Outside))?;
+        self.ledger.claim(number).map_err(error)?;
         let base = self.extents[self.recent].base;
         // SAFETY: `number` found the address in this extent, so the offset is inside it; both are
         // aligned to a block, so a whole one is.
@@ -253,22 +254,15 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.blocks.with(|blocks| blocks.claim(addr)).map_err(|kind| ClaimError::new(addr, kind))
+        self.blocks.with(|blocks| blocks.claim(addr))
     }
 
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
+    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
     {
-        self.blocks.with(|blocks| {
-            let mut addr = Some(first);
-            while let Some(current) = addr {
-                let block = blocks.claim(current).map_err(|kind| ClaimError::new(current, kind))?;
-                addr = visit(block);
-            }
-            Ok(())
-        })
+        self.blocks.with(|blocks| claim_each(first, |addr| blocks.claim(addr), visit))
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {

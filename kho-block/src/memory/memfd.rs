@@ -16,7 +16,7 @@ use super::ledger::{Ledger, State, Usage};
 use super::lock::Lock;
 use super::map::Map;
 use super::sealed::SealedMemfd;
-use super::{BlockMemory, ReadMemory};
+use super::{BlockMemory, ReadMemory, claim_each};
 use crate::abi::DEFAULT_BLOCK_SIZE;
 use crate::addr::PhysAddr;
 use crate::error::{
@@ -332,17 +332,11 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
     }
 
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
+    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
     where
         F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
     {
-        self.ledger.with(|ledger| {
-            let mut addr = Some(first);
-            while let Some(current) = addr {
-                addr = visit(self.claim_in(ledger, current)?);
-            }
-            Ok(())
-        })
+        self.ledger.with(|ledger| claim_each(first, |addr| self.claim_in(ledger, addr), visit))
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {

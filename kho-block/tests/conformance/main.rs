@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use kho_block::{FaultyMemory, HeapMemory, MemfdMemory};
 
-use crate::owner::Countable;
+use crate::common::Countable;
 
 mod chains;
+#[path = "../common/mod.rs"]
+mod common;
 mod image;
 mod memfd;
 mod owner;

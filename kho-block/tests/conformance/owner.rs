@@ -2,58 +2,7 @@
 
 use std::ptr::NonNull;
 
-use kho_block::{
-    BlockMemory, ClaimError, ClaimErrorKind, FaultyMemory, HeapMemory, MemfdMemory, PhysAddr, Usage,
-};
-
-/// What the memories here can do beside the trait.
-pub(crate) trait Countable: BlockMemory {
-    fn make() -> Self;
-    fn usage(&self) -> Usage;
-    fn free_preserved(&self) -> usize;
-}
-
-impl<const B: usize> Countable for HeapMemory<B> {
-    fn make() -> Self {
-        Self::with_block_size()
-    }
-
-    fn usage(&self) -> Usage {
-        self.usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.free_preserved()
-    }
-}
-
-impl<const B: usize> Countable for MemfdMemory<B> {
-    fn make() -> Self {
-        Self::with_max_len("kho-block-conformance", 256 << 20).unwrap()
-    }
-
-    fn usage(&self) -> Usage {
-        self.usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.free_preserved()
-    }
-}
-
-impl<M: Countable> Countable for FaultyMemory<M> {
-    fn make() -> Self {
-        Self::new(M::make())
-    }
-
-    fn usage(&self) -> Usage {
-        self.inner().usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.inner().free_preserved()
-    }
-}
+use kho_block::{BlockMemory, ClaimError, ClaimErrorKind, PhysAddr};
 
 /// An owned block, freed on drop.
 ///

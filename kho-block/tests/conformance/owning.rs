@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use kho_block::{BlockMemory, ClaimErrorKind, PhysAddr};
 
-use crate::owner::{Countable, Owner};
+use crate::common::Countable;
+use crate::owner::Owner;
 
 /// More blocks than the memories start with.
 const MANY: usize = 70;

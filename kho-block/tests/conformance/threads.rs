@@ -10,7 +10,8 @@ use kho_block::{
 };
 use kho_block::{ReadMemory, Reader, SealedMemfd, SetView};
 
-use crate::owner::{Countable, Owner, pattern};
+use crate::common::Countable;
+use crate::owner::{Owner, pattern};
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 60;

@@ -1,19 +1,12 @@
 //! The memories that the model is run on.
 
-use kho_block::{BlockMemory, FaultyMemory, HeapMemory, MemfdMemory, SealedMemfd, Usage};
+use kho_block::{FaultyMemory, HeapMemory, MemfdMemory, SealedMemfd};
 
-/// Bytes that a memfd in a test may grow to.
-const MAX_LEN: usize = 64 << 20;
+use crate::common::Countable;
 
-pub(crate) trait TestMemory: BlockMemory + Sized {
+pub(crate) trait TestMemory: Countable + Sized {
     /// What there is once the memory is sealed, and another like it.
     type Sealed: kho_block::StableMemory;
-
-    fn make() -> Self;
-
-    fn usage(&self) -> Usage;
-
-    fn free_preserved(&self) -> usize;
 
     /// Sets how many allocations succeed. `false`: this memory can't fail.
     fn set_budget(&self, _budget: usize) -> bool {
@@ -33,34 +26,10 @@ pub(crate) trait TestMemory: BlockMemory + Sized {
 
 impl<const B: usize> TestMemory for HeapMemory<B> {
     type Sealed = SealedMemfd<B>;
-
-    fn make() -> Self {
-        Self::with_block_size()
-    }
-
-    fn usage(&self) -> Usage {
-        self.usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.free_preserved()
-    }
 }
 
 impl<const B: usize> TestMemory for MemfdMemory<B> {
     type Sealed = SealedMemfd<B>;
-
-    fn make() -> Self {
-        Self::with_max_len("kho-block-model", MAX_LEN).unwrap()
-    }
-
-    fn usage(&self) -> Usage {
-        self.usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.free_preserved()
-    }
 
     fn reopen(self) -> Option<Self> {
         // SAFETY: the descriptor is the only one, and goes nowhere else.
@@ -74,18 +43,6 @@ impl<const B: usize> TestMemory for MemfdMemory<B> {
 
 impl<M: TestMemory> TestMemory for FaultyMemory<M> {
     type Sealed = M::Sealed;
-
-    fn make() -> Self {
-        Self::new(M::make())
-    }
-
-    fn usage(&self) -> Usage {
-        self.inner().usage()
-    }
-
-    fn free_preserved(&self) -> usize {
-        self.inner().free_preserved()
-    }
 
     fn set_budget(&self, budget: usize) -> bool {
         self.fail_after(budget);
