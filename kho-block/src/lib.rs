@@ -80,7 +80,8 @@
 //! # What writing promises
 //!
 //! At every instant the chain at the head is valid, and a prefix of what was pushed: entries are
-//! written before the count that covers them, a block before the link that reaches it. Blocks that
+//! written before the count that covers them, a block before the link that reaches it. The head of a
+//! set without entries is null; it changes when the first one comes or the last one goes. Blocks that
 //! are reserved and hold nothing are not linked, since the kernel refuses an empty block and the
 //! whole chain with it. A [`Writer`] that is dropped publishes, also while a panic unwinds.
 //!

@@ -21,7 +21,8 @@ use crate::writer::Writer;
 /// it frees its blocks.
 ///
 /// Blocks are reserved ahead, and linked when they hold something: the chain that others may find
-/// at the head is valid at every instant and never has an empty block.
+/// at the [`head`](Entries::head) is valid at every instant and never has an empty block. The head
+/// changes when the first entry comes or the last one goes; whoever stored it stores it again.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -260,6 +261,9 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     }
 
     /// Removes all entries. The blocks stay with the set, and the head becomes null.
+    ///
+    /// A head that was stored before now leads to a block that says it has no entries, which is
+    /// refused, here and by the kernel: store the new head.
     #[doc(alias = "kho_block_set_clear")]
     pub fn clear(&mut self) {
         self.truncate(0);
@@ -268,7 +272,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Keeps the entries for which `keep` holds, in their order. If `keep` panics, the entry it was
     /// asked about stays, and so do those after it.
     ///
-    /// A crash meanwhile leaves a prefix of what the set becomes.
+    /// A crash meanwhile leaves a prefix of what the set was, or of what it becomes. If the first
+    /// entry goes, the set is empty in between, as after [`clear`](Self::clear).
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
         self.chain.retain(keep);
     }

@@ -70,7 +70,7 @@ impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
     /// An empty memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing yet.
     #[must_use]
     pub const fn with_block_size() -> Self {
-        const { assert!(BLOCK_SIZE.is_power_of_two(), "a block size is a power of two") };
+        const { assert!(BLOCK_SIZE.is_power_of_two() && BLOCK_SIZE >= 32, "not a block size") };
         let ledger = Ledger::new();
         Self { blocks: Lock::new(Blocks { ledger, extents: Vec::new(), recent: 0 }) }
     }

@@ -3,8 +3,8 @@
 use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Release;
+use core::sync::atomic::Ordering::{AcqRel, Release};
+use core::sync::atomic::{AtomicU64, fence};
 
 use super::{ChunksMut, Entries, prefetch, read_header};
 use crate::abi::BlockHeader;
@@ -187,6 +187,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             self.count_of(last).store(offset as u64 + 1, Release);
             self.memory.published();
         }
+        keep_behind_unlinking();
     }
 
     /// Makes all blocks spare. The first one's header is cleared, so that a head from before leads
@@ -199,6 +200,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         self.entries.head = PhysAddr::NULL;
         self.entries.starts.truncate(0, Self::PER_BLOCK);
         self.memory.published();
+        keep_behind_unlinking();
     }
 
     /// Makes `count` entries of the block at `position` part of the chain. The entries have been
@@ -279,6 +281,12 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         // while it is borrowed, by copies.
         unsafe { AtomicU64::from_ptr(word.as_ptr()) }
     }
+}
+
+/// I3: entries that are written where others were cut off stay behind the stores that cut them off,
+/// for the compiler and for the processor. A release store orders only what comes before it.
+fn keep_behind_unlinking() {
+    fence(AcqRel);
 }
 
 impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {

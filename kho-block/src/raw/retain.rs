@@ -1,7 +1,7 @@
 //! Removing entries from the middle of an owned chain.
 //!
 //! What follows the first entry that goes is taken out of the chain, then those that stay are
-//! appended again, in place: I3, whoever looks sees a prefix of what the chain becomes.
+//! appended again, in place: I3, whoever looks sees a prefix of what the chain was, or becomes.
 
 use super::{Appender, Entries, OwnedChain};
 use crate::entry::Entry;
