@@ -55,7 +55,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `#[entry(name = "…")]`: what the entry is called. By default the name of the struct, so give
 ///   one before you rename a struct whose entries are in use.
 /// - `#[entry(version = 2)]`: the version of the entry's meaning, a `u32`, 1 by default. Raise it
-///   when a field changes its meaning but not its name and type.
+///   when a field changes its meaning but not its name and type; and with every change, if sets of
+///   these entries are nested in others, which know them by name and version only.
 /// - `#[entry(crate = "…")]`: the path to `kho_block`, where it is not `::kho_block`: because it is
 ///   renamed in `Cargo.toml`, or comes with another crate, as in `crate = "vmm::__private::kho"`.
 ///

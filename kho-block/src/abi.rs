@@ -9,6 +9,7 @@ use crate::addr::PhysAddr;
 /// The 16 bytes at the start of every block, in the byte order of the machine.
 ///
 /// C: `struct kho_block_header_ser`.
+#[doc(alias = "kho_block_header_ser")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct BlockHeader {
@@ -22,11 +23,13 @@ pub struct BlockHeader {
 pub const HEADER_SIZE: usize = size_of::<BlockHeader>();
 
 /// Size of a block in bytes where pages have 4 KiB: x86-64, and arm64 unless configured otherwise.
+#[doc(alias = "KHO_BLOCK_SIZE")]
 pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 
 /// The most blocks the kernel follows in one chain (`KHO_MAX_BLOCKS`).
 ///
 /// 10,000 blocks are 40 MiB, or 1.27 million entries of 32 bytes.
+#[doc(alias = "KHO_MAX_BLOCKS")]
 pub const DEFAULT_BLOCK_LIMIT: usize = 10_000;
 
 /// The largest alignment of an entry in bytes: what follows a 16-byte header is aligned to 16.

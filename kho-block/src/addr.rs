@@ -1,6 +1,7 @@
 //! Addresses: of a block, and of a chain's first block with the type of its entries.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 
 use bytemuck::{Pod, Zeroable};
@@ -56,6 +57,7 @@ impl PhysAddr {
     /// The address `bytes` further on, within a block whose address was checked.
     ///
     /// A block is aligned to its size, so no address in it passes the end of the address space.
+    #[cfg(feature = "alloc")]
     pub(crate) const fn within_block(self, bytes: usize) -> Self {
         Self(self.0.wrapping_add(bytes as u64))
     }
@@ -141,6 +143,12 @@ impl<T> PartialEq for SetHead<T> {
 }
 
 impl<T> Eq for SetHead<T> {}
+
+impl<T> Hash for SetHead<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.addr.hash(state);
+    }
+}
 
 impl<T> fmt::Debug for SetHead<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

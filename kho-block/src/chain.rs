@@ -50,8 +50,12 @@ pub(crate) fn read_entry<T: Pod>(
     index: usize,
 ) -> Result<T, ReadError> {
     let mut entry = T::zeroed();
-    let offset = HEADER_SIZE + index * size_of::<T>();
-    memory.read(addr.within_block(offset), bytemuck::bytes_of_mut(&mut entry))?;
+    let entry_addr = index
+        .checked_mul(size_of::<T>())
+        .and_then(|offset| offset.checked_add(HEADER_SIZE))
+        .and_then(|offset| addr.checked_add(offset as u64))
+        .ok_or(ReadError::new(addr, ReadErrorKind::Outside))?;
+    memory.read(entry_addr, bytemuck::bytes_of_mut(&mut entry))?;
     Ok(entry)
 }
 

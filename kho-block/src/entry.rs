@@ -8,7 +8,7 @@ use crate::addr::{PhysAddr, SetHead};
 /// Plain data that is stored in blocks, with a layout that is known at compile time.
 ///
 /// Derive it: the macro checks that no byte is left undefined and that the layout is the same on
-/// both sides of a live update. See `docs/format.md` for the rules.
+/// both sides of a live update. What it refuses stands with the macro of the same name.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -71,8 +71,11 @@ pub struct EntryLayout {
     pub align: usize,
     /// The fields in the order of their offsets, without gaps.
     pub fields: &'static [Field],
-    /// A hash of all of the above. Two layouts with the same fingerprint have the same bytes, the
-    /// same names and the same version. It guards against mistakes, not against malice.
+    /// A hash of all of the above. Two layouts with the same fingerprint very probably have the same
+    /// fields, names and version. It guards against mistakes, not against malice.
+    ///
+    /// The entries of a set that a field is the head of count by name and version only: raise their
+    /// version with every change to them, or compare their fingerprint as well.
     pub fingerprint: u64,
 }
 

@@ -44,6 +44,8 @@ pub struct ForeignSet<'m, T, M> {
     starts: Starts,
     len: usize,
     entries: PhantomData<T>,
+    /// Invariant in `M`, whose block size the table is made for.
+    block_size: PhantomData<fn(M) -> M>,
 }
 
 impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
@@ -74,6 +76,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
             starts: Starts::new(),
             len: 0,
             entries: PhantomData,
+            block_size: PhantomData,
         };
         for link in Chain::with_limit(memory, head.addr(), size_of::<T>(), limit) {
             let link = link.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;

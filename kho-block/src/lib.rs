@@ -92,7 +92,7 @@
 //! - `alloc`: everything that keeps a table of blocks. Without it there are the traits, the layout
 //!   of entries, [`Chain`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
-//! - `testing`: `FaultyMemory`, which fails when told to.
+//! - `testing`: `FaultyMemory`, which runs out of blocks when told to.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 

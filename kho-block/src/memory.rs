@@ -111,8 +111,9 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// Takes the preserved block at `first` and passes it to `visit`, then the block whose address
     /// `visit` returns, and so on until that is `None`.
     ///
-    /// The same as claim after claim. A memory with a lock overrides it to take the lock once, so
-    /// `visit` must not call the memory, and must not panic.
+    /// The same as claim after claim. A memory with a lock overrides it to take the lock once: a
+    /// `visit` that calls the memory may then wait for ever, or panic. If it panics, what was
+    /// claimed so far stays owned. Restores use this; others should [`claim`](Self::claim).
     ///
     /// # Errors
     /// The first claim that failed. What was claimed before stays with the caller.
@@ -124,7 +125,7 @@ pub unsafe trait BlockMemory: ReadMemory {
         claim_each(first, |addr| self.claim(addr), visit)
     }
 
-    /// The address of an owned block.
+    /// The address of an owned block. For other pointers the answer means nothing.
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr;
 
     /// Makes an owned block free.
@@ -142,8 +143,8 @@ pub unsafe trait BlockMemory: ReadMemory {
 
     /// Called after each step that changes what the chain of a set holds.
     ///
-    /// Does nothing by default. A memory that must write back what was stored, or a test that
-    /// looks at every state a crash could leave, does it here. It must not panic.
+    /// Does nothing by default. For tests that look at every state a crash could leave, and for
+    /// counting. It must not panic.
     fn published(&self) {}
 }
 

@@ -44,8 +44,10 @@ pub(crate) use owned::OwnedChain;
 ///   value may be used, and whose entries are aligned for `T`.
 /// - **E2** The first `linked` blocks are the chain, in order. Block i holds the published entries
 ///   with the indices `starts.start(i)` up to the start of the next block, or up to `len` in the
-///   last; these are 1 to `COUNT_PER_BLOCK` and initialised (I1). The blocks after them are spare.
-/// - **E3** Nobody changes a published entry while this value is borrowed (I4).
+///   last; these are 1 to `COUNT_PER_BLOCK`, which follows from `M::BLOCK_SIZE`, and initialised (I1).
+///   The blocks after them are spare.
+/// - **E3** Nobody changes a published entry, or the header of a linked block, while this value is
+///   borrowed (I4).
 ///
 /// [`BlockSet`]: crate::BlockSet
 /// [`SetView`]: crate::SetView
@@ -56,7 +58,8 @@ pub struct Entries<T, M> {
     len: usize,
     head: PhysAddr,
     entries: PhantomData<T>,
-    memory: PhantomData<fn() -> M>,
+    /// Invariant in `M`: E2 is about `M::BLOCK_SIZE`, which a subtype may set to another value.
+    memory: PhantomData<fn(M) -> M>,
 }
 
 // SAFETY: the pointers are to entries of `T` that this value owns (exclusively, or as a shared
@@ -187,7 +190,8 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// Copy of the header of the block at `position`, linked or spare.
     fn header(&self, position: usize) -> BlockHeader {
         let block = self.blocks[position];
-        // SAFETY: the block is in the table (E1).
+        // SAFETY: the block is in the table (E1); nobody changes its header meanwhile (E3), or, if it
+        // is spare, its chain owns it and is borrowed.
         unsafe { read_header(block) }
     }
 }

@@ -78,6 +78,7 @@ impl<T, M> fmt::Debug for Chunks<'_, T, M> {
 /// [`nth`](Iterator::nth), [`nth_back`](DoubleEndedIterator::nth_back) and [`seek`](Self::seek)
 /// skip whole blocks; [`fold`](Iterator::fold) and what stands on it (`for_each`, `sum`, `count`,
 /// `max`, …) run over a slice at a time.
+#[doc(alias = "kho_block_set_it")]
 #[doc(alias = "kho_block_set_it_read_entry")]
 #[doc(alias = "kho_block_set_it_prev")]
 pub struct Reader<'a, T, M> {

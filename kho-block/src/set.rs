@@ -113,7 +113,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     ///
     /// # Errors
     /// The chain is not valid, or some of its blocks are not preserved in `memory`. The error names
-    /// the block; nothing was claimed.
+    /// the block; nothing was claimed. A memory that was passed by value is dropped then: pass a
+    /// reference to keep it.
     #[doc(alias = "kho_block_set_restore")]
     pub fn restore(memory: M, head: SetHead<T>) -> Result<Self, RestoreError> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
@@ -197,7 +198,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Lets `write` push entries, all or none: if it returns an error or panics, what it pushed is
     /// undone, and the blocks reserved for it stay with the set.
     ///
-    /// All or nothing within this process. After a crash the successor sees some prefix of what was
+    /// All or nothing within this process. On a set that was empty the head comes with the first
+    /// block that is full, and goes again if that is undone. After a crash the successor sees some prefix of what was
     /// pushed; whoever publishes the head decides when it is to be seen.
     ///
     /// ```
@@ -247,14 +249,16 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         IterMut { entries: self.chunks_mut().flatten(), left }
     }
 
-    /// Takes the last entry off. Its block stays with the set.
+    /// Takes the last entry off. Its block stays with the set. With the only entry the head goes,
+    /// as by [`clear`](Self::clear).
     pub fn pop(&mut self) -> Option<T> {
         let last = *self.last()?;
         self.truncate(self.len() - 1);
         Some(last)
     }
 
-    /// Keeps the first `len` entries, all if there are fewer. The blocks stay with the set.
+    /// Keeps the first `len` entries, all if there are fewer. The blocks stay with the set. At 0 the
+    /// head goes, as by [`clear`](Self::clear).
     #[doc(alias = "kho_block_set_shrink")]
     pub fn truncate(&mut self, len: usize) {
         self.chain.truncate(len);

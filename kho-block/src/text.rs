@@ -3,7 +3,7 @@
 use core::str::Utf8Error;
 
 /// The bytes of a field of `N`: the text, then zeros. What does not fit is cut off, between two
-/// characters.
+/// characters; see [`try_to_field`] where that must not be.
 ///
 /// ```
 /// use kho_block::text;
@@ -20,6 +20,20 @@ pub fn to_field<const N: usize>(text: &str) -> [u8; N] {
     let mut field = [0; N];
     field[..end].copy_from_slice(&text.as_bytes()[..end]);
     field
+}
+
+/// The bytes of a field of `N`: the text, then zeros; `None` if it does not fit, or holds a zero. For
+/// names that something is found by, of which no two may become one.
+///
+/// ```
+/// use kho_block::text;
+///
+/// assert_eq!(text::try_to_field("vm1"), Some(*b"vm1\0\0"));
+/// assert_eq!(text::try_to_field::<4>("vm100"), None);
+/// ```
+#[must_use]
+pub fn try_to_field<const N: usize>(text: &str) -> Option<[u8; N]> {
+    (text.len() <= N && !text.contains('\0')).then(|| to_field(text))
 }
 
 /// The text in a field, up to the first zero or the end.

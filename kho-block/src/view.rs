@@ -123,6 +123,39 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
 /// assert_eq!(view[0].value, 42);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A view is of one type of memory, also where types convert: what was checked for blocks of one size
+/// is not read as blocks of another.
+///
+/// ```compile_fail,E0308
+/// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry, ReadError, ReadMemory, StableMemory, PhysAddr};
+/// # use kho_block::{SetHead, SetView};
+/// # use std::marker::PhantomData;
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// # #[repr(C)]
+/// # struct Slot { value: u64 }
+/// struct Memory<F>(PhantomData<F>);
+///
+/// type Small = Memory<for<'a> fn(&'a u8)>;
+/// type Large = Memory<fn(&'static u8)>; // a `Small` is also one of these
+/// # impl ReadMemory for Small {
+/// #     fn read(&self, a: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { todo!() }
+/// # }
+/// # impl StableMemory for Small {
+/// #     fn lend(&self, a: PhysAddr, _: usize) -> Result<&[u8], ReadError> { todo!() }
+/// # }
+/// # impl ReadMemory for Large {
+/// #     const BLOCK_SIZE: usize = 65536;
+/// #     fn read(&self, a: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { todo!() }
+/// # }
+/// # impl StableMemory for Large {
+/// #     fn lend(&self, a: PhysAddr, _: usize) -> Result<&[u8], ReadError> { todo!() }
+/// # }
+///
+/// fn convert<'m>(view: SetView<'m, Slot, Small>) -> SetView<'m, Slot, Large> {
+///     view
+/// }
+/// ```
 pub struct SetView<'m, T: Entry, M: StableMemory>(LentChain<'m, T, M>);
 
 impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {

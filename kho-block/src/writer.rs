@@ -95,7 +95,8 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         self.appender.len() - self.start
     }
 
-    /// Undoes all that this writer has pushed, last entry first. The blocks stay with the set.
+    /// Undoes all that this writer has pushed: unlinks the blocks it linked, then lowers the count
+    /// of the one it began with. The blocks stay with the set.
     #[doc(alias = "kho_block_set_shrink")]
     pub fn rollback(mut self) {
         self.appender.truncate(self.start);

@@ -1,4 +1,4 @@
-//! A memory that fails when told to.
+//! A memory that runs out of blocks when told to.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -232,8 +232,8 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
 }
 
 // SAFETY:
-// G1: blocks lie in extents, which are allocated with an alignment of at least a block, never move
-//     and live as long as the memory; `allocate` initialises a block.
+// G1: blocks lie in extents, which are allocated with an alignment of at least a block, which is at
+//     least 32, never move and live as long as the memory; `allocate` initialises a block.
 // G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned.
 // G3: `allocate` zeroes the block.
 // G4: the address is the pointer's; blocks do not overlap, and no block is at address 0.

@@ -1,7 +1,7 @@
 //! Captured physical memory.
 
 use alloc::borrow::Cow;
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 
 use thiserror::Error;
 
@@ -31,22 +31,8 @@ use crate::error::{ReadError, ReadErrorKind};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ImageMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
-    /// By address, without overlap.
-    pieces: Vec<Piece<'a>>,
-}
-
-#[derive(Clone, Debug)]
-struct Piece<'a> {
-    start: u64,
-    bytes: Cow<'a, [u8]>,
-}
-
-impl Piece<'_> {
-    /// The address of the last byte. A piece is never empty and never passes the end of the address
-    /// space.
-    fn last(&self) -> u64 {
-        self.start + (self.bytes.len() as u64 - 1)
-    }
+    /// By address: without overlap, none empty, none past the end of the address space.
+    pieces: BTreeMap<u64, Cow<'a, [u8]>>,
 }
 
 /// A piece could not be added to an [`ImageMemory`].
@@ -79,7 +65,7 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
     /// An empty image with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn with_block_size() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: BTreeMap::new() }
     }
 
     /// Adds the bytes at `addr`.
@@ -91,30 +77,28 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
         addr: PhysAddr,
         bytes: impl Into<Cow<'a, [u8]>>,
     ) -> Result<(), ImageError> {
-        let piece = Piece { start: addr.get(), bytes: bytes.into() };
-        let Some(distance) = (piece.bytes.len() as u64).checked_sub(1) else { return Ok(()) };
-        let last = piece.start.checked_add(distance).ok_or(ImageError::PastEnd { addr })?;
-        let position = self.pieces.partition_point(|other| other.start < piece.start);
-        let before = position.checked_sub(1).map(|before| &self.pieces[before]);
-        if before.is_some_and(|before| before.last() >= piece.start)
-            || self.pieces.get(position).is_some_and(|after| after.start <= last)
-        {
-            return Err(ImageError::Overlap { addr });
+        let (start, bytes) = (addr.get(), bytes.into());
+        let Some(distance) = (bytes.len() as u64).checked_sub(1) else { return Ok(()) };
+        let last = start.checked_add(distance).ok_or(ImageError::PastEnd { addr })?;
+        // Of the pieces that start before the end of this one, the last is the one to overlap it.
+        if let Some((before, held)) = self.pieces.range(..=last).next_back() {
+            if before + (held.len() as u64 - 1) >= start {
+                return Err(ImageError::Overlap { addr });
+            }
         }
-        self.pieces.insert(position, piece);
+        self.pieces.insert(start, bytes);
         Ok(())
     }
 
     /// The pieces, by address.
     pub fn pieces(&self) -> impl ExactSizeIterator<Item = (PhysAddr, &[u8])> {
-        self.pieces.iter().map(|piece| (PhysAddr::new(piece.start), &*piece.bytes))
+        self.pieces.iter().map(|(start, bytes)| (PhysAddr::new(*start), &**bytes))
     }
 
     /// The bytes from `addr` to the end of the piece that holds it.
     fn rest_of_piece(&self, addr: u64) -> Option<&[u8]> {
-        let after = self.pieces.partition_point(|piece| piece.start <= addr);
-        let piece = &self.pieces[after.checked_sub(1)?];
-        piece.bytes.get(usize::try_from(addr - piece.start).ok()?..)
+        let (start, bytes) = self.pieces.range(..=addr).next_back()?;
+        bytes.get(usize::try_from(addr - start).ok()?..)
     }
 }
 

@@ -34,7 +34,8 @@ use crate::error::{
 /// has can't fail for want of memory.
 ///
 /// No safe method lets the descriptor out while the file is mapped for writing:
-/// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory.
+/// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory. Writing the file through
+/// `/proc` meanwhile is like writing `/proc/self/mem`: nothing that this crate can guard against.
 ///
 /// ```
 /// use kho_block::{BlockSet, MemfdMemory, SealedMemfd, SetView};
@@ -79,6 +80,9 @@ pub enum MemfdError {
     /// The file is sealed against writing: it can be viewed, not claimed.
     #[error("the memfd is sealed against writing")]
     Sealed,
+    /// The table of the file's blocks could not be allocated.
+    #[error("out of memory for the table of blocks")]
+    OutOfMemory,
     /// The file's length is not a number of blocks.
     #[error("the memfd has {len} bytes, not a whole number of blocks")]
     Length {
@@ -94,9 +98,9 @@ impl MemfdError {
     }
 }
 
-/// A memfd could not be sealed. Nothing is lost: the descriptor is given back.
+/// A memfd could not be sealed, or not be opened once it was. The descriptor is given back.
 #[derive(Debug, Error)]
-#[error("can't seal the memfd: {error}")]
+#[error("can't seal and open the memfd: {error}")]
 #[non_exhaustive]
 pub struct SealError {
     /// Why not. `EBUSY` says that something else has the file mapped for writing.
@@ -108,8 +112,9 @@ pub struct SealError {
 const SMALLEST_STEP: usize = 64 << 10;
 const LARGEST_STEP: usize = 64 << 20;
 
-/// Address space of a memory that was not given a size: 64 GiB, which costs nothing.
-const DEFAULT_MAX_LEN: usize = 64 << 30;
+/// Address space of a memory that was not given a size: 64 GiB, which costs nothing, or 1 GiB where
+/// there are not as many addresses.
+const DEFAULT_MAX_LEN: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 28) };
 
 impl MemfdMemory {
     /// A new memfd with blocks of 4 KiB that can grow to 64 GiB. The name shows in `/proc`.
@@ -127,7 +132,13 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// # Errors
     /// The memfd could not be made or mapped.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
-        let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        // Some systems allow no other (sysctl vm.memfd_noexec); kernels before 6.3 don't know it.
+        let fd = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
+            .or_else(|error| match error {
+                Errno::INVAL => memfd_create(name, flags),
+                error => Err(error),
+            })
             .map_err(MemfdError::system("memfd_create"))?;
         // What is mapped stays: nobody can cut the file short.
         fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
@@ -165,9 +176,10 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
             return Err(MemfdError::Length { len: file_len });
         }
         let mut ledger = Ledger::new();
-        ledger
-            .grow(len / BLOCK_SIZE - 1, State::Preserved)
-            .map_err(|_| MemfdError::system("malloc")(Errno::NOMEM))?;
+        ledger.grow(len / BLOCK_SIZE - 1, State::Preserved).map_err(|_| MemfdError::OutOfMemory)?;
+        // A sparse file gets its pages here, not when a set writes to them.
+        fallocate(&fd, FallocateFlags::empty(), 0, file_len)
+            .map_err(MemfdError::system("fallocate"))?;
         Self::map(fd, ledger, DEFAULT_MAX_LEN.max(len))
     }
 
@@ -243,7 +255,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     }
 
     fn offset(&self, block: NonNull<u8>) -> usize {
-        block.addr().get() - self.map.base().addr().get()
+        block.addr().get().wrapping_sub(self.map.base().addr().get())
     }
 
     #[inline]
