@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * What kho_block.c expects of a kernel, on top of functions that src/host.rs provides; and its own
+ * functions as the tests call them, with a set and its iterator behind one pointer.
+ */
+#include <linux/kexec_handover.h>
+#include <linux/io.h>
+#include <linux/kho_block.h>
+#include <linux/list.h>
+#include <linux/slab.h>
+#include <setjmp.h>
+#include <stdlib.h>
+
+/* src/host.rs. All of them answer for the machine that the calling thread has entered. */
+void *host_page_alloc(void);
+void host_page_free(void *page, bool restored);
+u64 host_phys_of(const void *pointer);
+void *host_virt_of(u64 address);
+bool host_object_alloc(void);
+void host_object_free(void);
+void host_warned(void);
+void host_logged(void);
+
+bool shim_warn(bool condition)
+{
+	if (condition)
+		host_warned();
+	return condition;
+}
+
+void shim_log(const char *format, ...)
+{
+	(void)format;
+	host_logged();
+}
+
+void *shim_zalloc(size_t size)
+{
+	return host_object_alloc() ? calloc(1, size) : NULL;
+}
+
+void kfree(const void *object)
+{
+	if (!object)
+		return;
+	host_object_free();
+	free((void *)object);
+}
+
+void *kho_alloc_preserve(size_t size)
+{
+	void *page;
+
+	if (size != PAGE_SIZE)
+		return ERR_PTR(-EINVAL);
+	page = host_page_alloc();
+	return page ? page : ERR_PTR(-ENOMEM);
+}
+
+void kho_unpreserve_free(void *mem)
+{
+	if (mem)
+		host_page_free(mem, false);
+}
+
+void kho_restore_free(void *mem)
+{
+	if (mem)
+		host_page_free(mem, true);
+}
+
+/* Where to go instead of following an address that leads out of the machine's memory. */
+static _Thread_local jmp_buf *escape;
+
+phys_addr_t virt_to_phys(const volatile void *address)
+{
+	return host_phys_of((const void *)address);
+}
+
+void *phys_to_virt(phys_addr_t address)
+{
+	void *pointer = host_virt_of(address);
+
+	if (pointer)
+		return pointer;
+	if (!escape)
+		abort();
+	longjmp(*escape, 1);
+}
+
+struct shim_set {
+	struct kho_block_set set;
+	struct kho_block_set_it it;
+};
+
+struct shim_set *shim_new(size_t entry_size)
+{
+	struct shim_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	kho_block_set_init(&s->set, entry_size);
+	kho_block_set_it_init(&s->it, &s->set);
+	return s;
+}
+
+/* The kernel ends: what it knew of the set is gone, the pages stay. */
+void shim_forget(struct shim_set *s)
+{
+	struct kho_block *block, *after;
+
+	list_for_each_entry_safe(block, after, &s->set.blocks, list)
+		kfree(block);
+	free(s);
+}
+
+int shim_grow(struct shim_set *s, u64 count)
+{
+	return kho_block_set_grow(&s->set, count);
+}
+
+void shim_shrink(struct shim_set *s, u64 count)
+{
+	kho_block_set_shrink(&s->set, count);
+}
+
+void shim_clear(struct shim_set *s)
+{
+	kho_block_set_clear(&s->set);
+}
+
+void shim_destroy(struct shim_set *s)
+{
+	kho_block_set_destroy(&s->set);
+}
+
+/* 1: a link would have been followed out of the machine's memory. */
+int shim_restore(struct shim_set *s, u64 head)
+{
+	jmp_buf here;
+	int result;
+
+	escape = &here;
+	if (setjmp(here) == 0)
+		result = kho_block_set_restore(&s->set, head);
+	else
+		result = 1;
+	escape = NULL;
+	return result;
+}
+
+u64 shim_head(struct shim_set *s)
+{
+	return kho_block_set_head_pa(&s->set);
+}
+
+bool shim_is_empty(struct shim_set *s)
+{
+	return kho_block_set_is_empty(&s->set);
+}
+
+long shim_nblocks(const struct shim_set *s)
+{
+	return s->set.nblocks;
+}
+
+u64 shim_count_per_block(const struct shim_set *s)
+{
+	return s->set.count_per_block;
+}
+
+/* The addresses of the first `room` blocks, as the kernel's own list has them. */
+void shim_blocks(const struct shim_set *s, u64 *addresses, size_t room)
+{
+	struct kho_block *block;
+
+	list_for_each_entry(block, &s->set.blocks, list) {
+		if (!room--)
+			return;
+		*addresses++ = virt_to_phys(block->ser);
+	}
+}
+
+void shim_it_init(struct shim_set *s)
+{
+	kho_block_set_it_init(&s->it, &s->set);
+}
+
+void *shim_reserve_entry(struct shim_set *s)
+{
+	return kho_block_set_it_reserve_entry(&s->it);
+}
+
+void *shim_read_entry(struct shim_set *s)
+{
+	return kho_block_set_it_read_entry(&s->it);
+}
+
+void *shim_prev(struct shim_set *s)
+{
+	return kho_block_set_it_prev(&s->it);
+}

@@ -1,0 +1,474 @@
+//! The memory of both sides.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::RefCell;
+use std::ptr::NonNull;
+
+use kho_block::{
+    AllocError, AllocErrorKind, BlockMemory, ClaimError, ClaimErrorKind, PhysAddr, ReadError,
+    ReadErrorKind, ReadMemory,
+};
+
+use crate::PAGE;
+
+/// Where physical memory begins.
+const PHYS_BASE: u64 = 0x1_0000_0000;
+
+/// Pages that kho-block and the C code share.
+///
+/// Physical addresses are scattered, with holes between them: neighbours in one address space are
+/// none in the other, and the order of allocation is not the order of the addresses.
+///
+/// # Invariants
+/// - **P1** `base` is to `pages + 1` pages, allocated with `layout`, initialised; the last one belongs
+///   to nobody, so that bytes behind the start of any page may be looked at.
+/// - **P2** No page that kho-block owns is reached by C: `virt` refuses its address, and
+///   C keeps no pointer to one. So a page that C has had, unless the last C set that lists it handed
+///   it over, goes to nobody until [`reset`](Self::reset), which no set outlives.
+pub struct Arena {
+    base: NonNull<u8>,
+    layout: Layout,
+    /// The page in each page frame from `PHYS_BASE` on.
+    frames: Vec<Option<usize>>,
+    /// The page frame of each page.
+    frame_of: Vec<usize>,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    states: Vec<State>,
+    /// How many C sets list each page.
+    holders: Vec<u32>,
+    /// The free pages; the last one goes first.
+    free: Vec<usize>,
+    pages_left: usize,
+    objects_left: usize,
+    events: Events,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    /// Owned by kho-block.
+    Rust,
+    /// Allocated and preserved by this kernel's C code.
+    Allocated,
+    /// Waits for a successor.
+    Preserved,
+    /// Preserved by the kernel before, and in a set of this one's C code.
+    Restored,
+    /// In a C set although nobody had preserved it.
+    Stray,
+    /// Freed by C.
+    Freed,
+}
+
+/// How many pages are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Owned by kho-block.
+    pub rust: usize,
+    /// In C sets: allocated or restored.
+    pub c: usize,
+    /// Handed over and waiting.
+    pub preserved: usize,
+    /// Taken by C although nobody had preserved them.
+    pub stray: usize,
+    /// Freed by C.
+    pub freed: usize,
+}
+
+/// What the C code did that a kernel would have noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Objects that were allocated and not freed.
+    pub objects: usize,
+    /// `WARN_ON_ONCE` with a true condition.
+    pub warnings: usize,
+    /// `pr_err`, `pr_warn`.
+    pub messages: usize,
+    /// Pages freed that were not the caller's to free: the kernel warns and does not free them.
+    pub bad_frees: usize,
+    /// The last address that C would have followed out of the memory, or into kho-block's pages.
+    pub wild: Option<u64>,
+}
+
+impl Arena {
+    /// A memory of `pages` pages, all free.
+    #[must_use]
+    #[allow(clippy::missing_panics_doc)]
+    pub fn new(pages: usize) -> Self {
+        let layout = Layout::from_size_align((pages + 1) * PAGE, PAGE).expect("a small arena");
+        // SAFETY: the size is not 0.
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).expect("memory for the arena");
+        // An odd factor permutes the numbers below a power of two.
+        let count = (2 * pages).next_power_of_two();
+        let frame_of: Vec<usize> =
+            (0..pages).map(|page| (page.wrapping_mul(0x9e37_79b1) + 5) % count).collect();
+        let mut frames = vec![None; count];
+        for (page, frame) in frame_of.iter().enumerate() {
+            frames[*frame] = Some(page);
+        }
+        let inner = Inner {
+            states: vec![State::Free; pages],
+            holders: vec![0; pages],
+            free: (0..pages).rev().collect(),
+            pages_left: usize::MAX,
+            objects_left: usize::MAX,
+            events: Events::default(),
+        };
+        Self { base, layout, frames, frame_of, inner: RefCell::new(inner) }
+    }
+
+    /// Makes all pages free and forgets all events and limits.
+    ///
+    /// # Panics
+    /// kho-block owns a page.
+    pub fn reset(&mut self) {
+        let inner = self.inner.get_mut();
+        // A block may be owned by a pointer, which borrows nothing (G2).
+        assert!(!inner.states.contains(&State::Rust), "a page is owned");
+        inner.states.fill(State::Free);
+        inner.holders.fill(0);
+        inner.free.clear();
+        inner.free.extend((0..self.frame_of.len()).rev());
+        inner.pages_left = usize::MAX;
+        inner.objects_left = usize::MAX;
+        inner.events = Events::default();
+    }
+
+    /// Lets so many more pages be allocated, by either side.
+    pub fn limit_pages(&self, pages: usize) {
+        self.inner.borrow_mut().pages_left = pages;
+    }
+
+    /// Lets the C code allocate so many more objects.
+    pub fn limit_objects(&self, objects: usize) {
+        self.inner.borrow_mut().objects_left = objects;
+    }
+
+    /// How many pages are in which state.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for state in &self.inner.borrow().states {
+            match state {
+                State::Free => {}
+                State::Rust => usage.rust += 1,
+                State::Allocated | State::Restored => usage.c += 1,
+                State::Preserved => usage.preserved += 1,
+                State::Stray => usage.stray += 1,
+                State::Freed => usage.freed += 1,
+            }
+        }
+        usage
+    }
+
+    /// What the C code did that a kernel would have noticed.
+    pub fn events(&self) -> Events {
+        self.inner.borrow().events
+    }
+
+    /// An address in no page: in a hole, or past all memory.
+    pub fn hole(&self, number: usize) -> PhysAddr {
+        let count = self.frames.len();
+        let start = number.wrapping_mul(7);
+        let hole = (0..count).map(|i| (start + i) % count).find(|i| self.frames[*i].is_none());
+        match hole {
+            Some(frame) if number % 3 != 0 => address(frame),
+            _ => PhysAddr::new(PHYS_BASE + ((count + number) * PAGE) as u64),
+        }
+    }
+
+    /// A preserved page with these bytes.
+    ///
+    /// # Panics
+    /// No page is free, or the bytes are more than a page.
+    pub fn preserve(&self, bytes: &[u8]) -> PhysAddr {
+        let (page, addr) = self.new_page(bytes);
+        // SAFETY: just allocated and not used again.
+        unsafe { self.hand_over(page) };
+        addr
+    }
+
+    /// A free page with these bytes, which stay until it is allocated.
+    ///
+    /// # Panics
+    /// As for [`preserve`](Self::preserve).
+    pub fn leave(&self, bytes: &[u8]) -> PhysAddr {
+        let (page, addr) = self.new_page(bytes);
+        // SAFETY: just allocated and not used again.
+        unsafe { self.free(page) };
+        addr
+    }
+
+    fn new_page(&self, bytes: &[u8]) -> (NonNull<u8>, PhysAddr) {
+        assert!(bytes.len() <= PAGE);
+        let page = self.allocate().expect("a free page");
+        // SAFETY: just allocated, of `PAGE` bytes, which nothing borrows.
+        unsafe { page.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+        (page, self.addr_of(page))
+    }
+
+    /// Overwrites bytes of a preserved page.
+    ///
+    /// # Panics
+    /// It is not preserved, or has not so many bytes there.
+    pub fn write(&self, addr: PhysAddr, bytes: &[u8]) {
+        let (page, offset) = self.find(addr).expect("an address in memory");
+        assert!(
+            self.inner.borrow().states[page] == State::Preserved && offset + bytes.len() <= PAGE
+        );
+        let to = self.pointer(page, offset);
+        // SAFETY: inside one page (P1) that nobody owns and nobody has a reference to.
+        unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+    }
+
+    /// The bytes of the page at `addr`, whoever owns it.
+    ///
+    /// # Safety
+    /// There is no `&mut` into the page.
+    ///
+    /// # Panics
+    /// There is no such page.
+    pub unsafe fn page(&self, addr: PhysAddr) -> Vec<u8> {
+        let (page, offset) = self.find(addr).expect("an address in memory");
+        assert!(offset == 0);
+        let mut bytes = vec![0; PAGE];
+        let from = self.pointer(page, 0);
+        // SAFETY: a whole page, initialised (P1), that nobody may change meanwhile: this thread is
+        // here, and the arena is not `Sync`.
+        unsafe { from.copy_to_nonoverlapping(NonNull::from(&mut *bytes).cast(), PAGE) };
+        bytes
+    }
+
+    /// Whether there is a page that starts at `addr`.
+    pub fn has_page(&self, addr: PhysAddr) -> bool {
+        matches!(self.find(addr), Some((_, 0)))
+    }
+
+    /// Every preserved page.
+    ///
+    /// # Panics
+    /// Never: what is preserved can be read.
+    pub fn preserved(&self) -> Vec<(PhysAddr, Vec<u8>)> {
+        let states = self.inner.borrow().states.clone();
+        let pages = states.iter().enumerate().filter(|(_, state)| **state == State::Preserved);
+        let copy = |(page, _)| {
+            let addr = address(self.frame_of[page]);
+            let mut bytes = vec![0; PAGE];
+            self.read(addr, &mut bytes).expect("a preserved page");
+            (addr, bytes)
+        };
+        pages.map(copy).collect()
+    }
+
+    /// The page that holds the byte at `addr`, and the byte's offset in it.
+    fn find(&self, addr: PhysAddr) -> Option<(usize, usize)> {
+        let offset = usize::try_from(addr.get().checked_sub(PHYS_BASE)?).ok()?;
+        let page = *self.frames.get(offset / PAGE)?;
+        Some((page?, offset % PAGE))
+    }
+
+    fn pointer(&self, page: usize, offset: usize) -> NonNull<u8> {
+        assert!(page < self.frame_of.len() && offset < PAGE);
+        // SAFETY: inside the arena, as was just asserted (P1).
+        unsafe { self.base.add(page * PAGE + offset) }
+    }
+
+    /// The page a pointer is into, and the offset in it.
+    fn place(&self, pointer: NonNull<u8>) -> (usize, usize) {
+        let offset = pointer.addr().get().wrapping_sub(self.base.addr().get());
+        assert!(offset < self.frame_of.len() * PAGE, "a pointer that is not into the arena");
+        (offset / PAGE, offset % PAGE)
+    }
+
+    fn allocate_as(&self, state: State) -> Option<usize> {
+        let inner = &mut *self.inner.borrow_mut();
+        let left = inner.pages_left.checked_sub(1)?;
+        let page = inner.free.pop()?;
+        if inner.pages_left != usize::MAX {
+            inner.pages_left = left;
+        }
+        inner.states[page] = state;
+        let pointer = self.pointer(page, 0);
+        // SAFETY: a whole page (P1) that was free, so nobody has a reference into it.
+        unsafe { pointer.write_bytes(0, PAGE) };
+        Some(page)
+    }
+}
+
+fn address(frame: usize) -> PhysAddr {
+    PhysAddr::new(PHYS_BASE + (frame * PAGE) as u64)
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout (P1).
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+/// What the C side asks for; see `host.rs` and `cset.rs`.
+impl Arena {
+    pub(crate) fn event(&self, change: impl FnOnce(&mut Events)) {
+        change(&mut self.inner.borrow_mut().events);
+    }
+
+    pub(crate) fn c_object(&self) -> bool {
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.objects_left == 0 {
+            return false;
+        }
+        if inner.objects_left != usize::MAX {
+            inner.objects_left -= 1;
+        }
+        inner.events.objects += 1;
+        true
+    }
+
+    pub(crate) fn c_allocate(&self) -> Option<NonNull<u8>> {
+        let page = self.allocate_as(State::Allocated)?;
+        self.inner.borrow_mut().holders[page] = 1;
+        Some(self.pointer(page, 0))
+    }
+
+    /// Frees the page that a pointer is into, if it is the caller's to free.
+    pub(crate) fn c_free(&self, pointer: NonNull<u8>, restored: bool) {
+        let (page, _) = self.place(pointer);
+        let inner = &mut *self.inner.borrow_mut();
+        match (inner.states[page], restored) {
+            (State::Allocated, false) | (State::Preserved | State::Restored, true) => {
+                inner.states[page] = State::Freed;
+            }
+            _ => inner.events.bad_frees += 1,
+        }
+    }
+
+    pub(crate) fn phys(&self, pointer: NonNull<u8>) -> u64 {
+        let (page, offset) = self.place(pointer);
+        address(self.frame_of[page]).get() + offset as u64
+    }
+
+    /// Where C finds `addr`; `None` where the arena has no such byte, or it is kho-block's (P2).
+    pub(crate) fn virt(&self, addr: u64) -> Option<NonNull<u8>> {
+        let found = self.find(PhysAddr::new(addr));
+        // A header may go on in the next page of this address space; that one must not be
+        // kho-block's, either.
+        let allowed = found.filter(|(page, offset)| {
+            let inner = self.inner.borrow();
+            let next = if *offset > PAGE - 16 { inner.states.get(page + 1) } else { None };
+            inner.states[*page] != State::Rust && next != Some(&State::Rust)
+        });
+        if allowed.is_none() {
+            self.event(|events| events.wild = Some(addr));
+        }
+        allowed.map(|(page, offset)| self.pointer(page, offset))
+    }
+
+    /// A C set was restored with the block at `addr`.
+    pub(crate) fn c_took(&self, addr: u64) {
+        let Some((page, _)) = self.find(PhysAddr::new(addr)) else { return };
+        let inner = &mut *self.inner.borrow_mut();
+        inner.holders[page] += 1;
+        match inner.states[page] {
+            State::Preserved => inner.states[page] = State::Restored,
+            State::Free => {
+                inner.states[page] = State::Stray;
+                inner.free.retain(|free| *free != page);
+            }
+            _ => {}
+        }
+    }
+
+    /// A C set with the block at `addr` was handed over.
+    pub(crate) fn c_left(&self, addr: u64) {
+        let Some((page, _)) = self.find(PhysAddr::new(addr)) else { return };
+        let inner = &mut *self.inner.borrow_mut();
+        inner.holders[page] -= 1;
+        if inner.holders[page] == 0
+            && matches!(inner.states[page], State::Allocated | State::Restored)
+        {
+            inner.states[page] = State::Preserved;
+        }
+    }
+
+    /// Asserts that C may look at, or write, these bytes: they are in the arena and not kho-block's.
+    pub(crate) fn check_c_bytes(&self, pointer: NonNull<u8>, len: usize) {
+        let (page, offset) = self.place(pointer);
+        assert!(offset + len <= 2 * PAGE);
+        let inner = self.inner.borrow();
+        let next = if offset + len > PAGE { inner.states.get(page + 1) } else { None };
+        assert!(inner.states[page] != State::Rust && next != Some(&State::Rust));
+    }
+}
+
+impl ReadMemory for Arena {
+    const BLOCK_SIZE: usize = PAGE;
+
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let error = |kind| ReadError::new(addr, kind);
+        let (page, offset) = self.find(addr).ok_or(error(ReadErrorKind::Outside))?;
+        if offset + buf.len() > PAGE {
+            return Err(error(ReadErrorKind::Outside));
+        }
+        if self.inner.borrow().states[page] != State::Preserved {
+            return Err(error(ReadErrorKind::NotPreserved));
+        }
+        let from = self.pointer(page, offset);
+        // SAFETY: inside one page, initialised (P1), that nobody owns; `buf` is borrowed, so it is
+        // not in there.
+        unsafe { from.copy_to_nonoverlapping(NonNull::from(&mut *buf).cast(), buf.len()) };
+        Ok(())
+    }
+}
+
+// SAFETY:
+// G1: pages are aligned to their size, initialised, and live as long as the arena, which owns them by a
+//     pointer (P1).
+// G2, G5: a page is given out when it is free or preserved, and is `Rust` from then on; C does not
+//     reach it (P2), and `page` is unsafe.
+// G3: `allocate_as` zeroes the page.
+// G4: each page has a page frame of its own, none at address 0.
+// G6: the type is not `Clone`. It is not `Sync`, either.
+unsafe impl BlockMemory for Arena {
+    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
+        let page = self.allocate_as(State::Rust);
+        let page = page.ok_or(AllocError::new(AllocErrorKind::OutOfMemory))?;
+        Ok(self.pointer(page, 0))
+    }
+
+    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
+        let error = |kind| ClaimError::new(addr, kind);
+        let (page, offset) = self.find(addr).ok_or(error(ClaimErrorKind::Outside))?;
+        if offset != 0 {
+            return Err(error(ClaimErrorKind::Misaligned));
+        }
+        let state = &mut self.inner.borrow_mut().states[page];
+        match state {
+            State::Preserved => *state = State::Rust,
+            State::Free | State::Freed => return Err(error(ClaimErrorKind::NotPreserved)),
+            _ => return Err(error(ClaimErrorKind::Owned)),
+        }
+        Ok(self.pointer(page, 0))
+    }
+
+    fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
+        PhysAddr::new(self.phys(block))
+    }
+
+    unsafe fn free(&self, block: NonNull<u8>) {
+        let (page, _) = self.place(block);
+        let inner = &mut *self.inner.borrow_mut();
+        assert_eq!(inner.states[page], State::Rust);
+        inner.states[page] = State::Free;
+        inner.free.push(page);
+    }
+
+    unsafe fn hand_over(&self, block: NonNull<u8>) {
+        let (page, _) = self.place(block);
+        let inner = &mut *self.inner.borrow_mut();
+        assert_eq!(inner.states[page], State::Rust);
+        inner.states[page] = State::Preserved;
+    }
+}
