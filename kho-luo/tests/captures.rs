@@ -1,0 +1,238 @@
+//! Two captures of what Linux 7.2.13 handed over: they decode to what was in the kernel, and what is
+//! written of the same sessions is the same, byte for byte.
+// The bytes are of x86-64.
+#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{PAGE, addrs, captures, handed_over, kho_tree, list, number, tree};
+use kho_block::{ImageMemory, PhysAddr};
+use kho_luo::{
+    KhoTree, LuoFile, LuoRoot, LuoState, PageMemory, SessionName, StateError, TreeErrorKind, abi,
+    write_sessions,
+};
+
+#[test]
+fn they_decode_to_what_was_there() {
+    for capture in captures() {
+        let state = capture.world.read().unwrap();
+        assert_eq!(state.addr.get(), number(&capture.said["luo_pa"]));
+        assert_eq!(state.root.compatible, abi::LUO_COMPATIBLE_FIELD);
+        assert_eq!(state.root.liveupdate_num, number(&capture.said["liveupdate_num"]));
+        assert_eq!(state.root.sessions.addr().get(), number(&capture.said["sessions_pa"]));
+        assert_eq!(state.root.flbs.get(), number(&capture.said["flbs_pa"]));
+        assert_eq!(state.session_blocks, addrs(&capture.said["session_blocks"]));
+        assert!(state.flbs.is_empty());
+        let said = list(&capture.said["sessions"]);
+        assert_eq!(state.sessions.len(), said.len());
+        for (index, (session, said)) in state.sessions.iter().zip(said).enumerate() {
+            assert_eq!(session.name, said["name"].as_str().unwrap());
+            assert_eq!(session.entry.files.addr().get(), number(&said["files_pa"]));
+            assert_eq!(session.entry.file_count, number(&said["count"]));
+            assert_eq!(session.file_blocks, addrs(&said["file_blocks"]));
+            assert_eq!(session.files, capture.files(index));
+        }
+        let (inspected, faults) = capture.world.inspect().unwrap();
+        assert_eq!((inspected, faults), (state, vec![]));
+    }
+}
+
+/// The numbers, without the JSON.
+#[test]
+fn known_numbers() {
+    let counts = captures().map(|capture| {
+        let state = capture.world.read().unwrap();
+        let files: usize = state.sessions.iter().map(|session| session.files.len()).sum();
+        let longest = state.sessions.iter().map(|session| session.files.len()).max();
+        (state.sessions.len(), state.session_blocks.len(), files, longest)
+    });
+    assert_eq!(counts, [(52, 2, 488, Some(127)), (100, 2, 328, Some(130))]);
+}
+
+#[test]
+fn written_again_the_same_bytes() {
+    for capture in captures() {
+        let state = capture.world.read().unwrap();
+        let files: Vec<Vec<LuoFile>> = state
+            .sessions
+            .iter()
+            .map(|session| session.files.iter().map(|file| file.to_entry()).collect())
+            .collect();
+        // The blocks in the order in which they are allocated.
+        let order = state.sessions.iter().flat_map(|session| &session.file_blocks);
+        let order: Vec<PhysAddr> = order.chain(&state.session_blocks).copied().collect();
+        #[repr(C, align(4096))]
+        #[derive(Clone, Copy)]
+        struct Page([u8; PAGE]);
+        let mut pages = vec![Page([0xee; PAGE]); order.len()];
+        let memory = PageMemory::new();
+        for (addr, page) in order.iter().zip(&mut pages) {
+            memory.add_free(*addr, &mut page.0).unwrap();
+        }
+        let sessions: Vec<(SessionName, &[LuoFile])> = state
+            .sessions
+            .iter()
+            .map(|session| session.name)
+            .zip(files.iter().map(|f| &f[..]))
+            .collect();
+        let head = write_sessions(&memory, sessions).unwrap();
+        assert_eq!(head, state.root.sessions);
+        assert_eq!(memory.counts().preserved, order.len());
+        drop(memory);
+        let written: BTreeMap<u64, &[u8]> =
+            order.iter().map(|addr| addr.get()).zip(pages.iter().map(|page| &page.0[..])).collect();
+        // All that was captured but the root and the global objects.
+        let mut captured = capture.world.pages.clone();
+        captured.remove(&state.addr.get()).unwrap();
+        captured.remove(&state.root.flbs.get()).unwrap();
+        assert!(written.keys().eq(captured.keys()));
+        for (addr, page) in &captured {
+            assert!(written[addr] == *page, "the page at {addr:#x} differs");
+        }
+        // So is the root.
+        let root = LuoRoot::new(state.root.liveupdate_num, head, state.root.flbs);
+        assert_eq!(root, state.root);
+        assert_eq!(&capture.world.pages[&state.addr.get()][..32], bytemuck::bytes_of(&root));
+    }
+}
+
+#[test]
+fn found_through_the_tree() {
+    for capture in captures() {
+        let bytes = kho_tree(capture.world.root);
+        let mut image = capture.world.image();
+        // An older tree, something else that begins as a tree does, and the tree.
+        let old = tree(&[("compatible", b"kho-v3\0")], vec![]);
+        image.insert(PhysAddr::new(0x1000), &old).unwrap();
+        image.insert(PhysAddr::new(0x2000), &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0][..]).unwrap();
+        image.insert(PhysAddr::new(0x4000), &bytes).unwrap();
+        // Off a page: not looked at.
+        image.insert(PhysAddr::new(0x6800), &bytes).unwrap();
+        let found: Vec<(PhysAddr, KhoTree)> = KhoTree::scan(&image, 0x800..1 << 30).collect();
+        let [(addr, tree)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(addr.get(), 0x4000);
+        assert_eq!(tree.memory_map.get(), 0x1234_5000);
+        let names: Vec<&str> = tree.nodes.iter().map(|node| &*node.name).collect();
+        assert_eq!(names, ["kexec-metadata", "LUO"]);
+        assert_eq!(tree.node("kexec-metadata").unwrap().size, 76);
+        let state = LuoState::from_tree(&image, *addr).unwrap();
+        assert_eq!(state, capture.world.read().unwrap());
+        // Outside of the range there is nothing to find.
+        assert_eq!(KhoTree::scan(&image, 0x4001..1 << 30).count(), 0);
+        assert_eq!(KhoTree::scan(&image, 0..0x4000).count(), 0);
+    }
+}
+
+/// Of several trees, the one whose root is the latest; one that leads nowhere is passed over.
+#[test]
+fn the_latest_root_is_found() {
+    let [capture, _] = captures();
+    let trees = [kho_tree(0x1_0000), kho_tree(capture.world.root), kho_tree(0x2_0000)];
+    let nowhere = tree(&[("compatible", b"kho-v4\0"), ("preserved-memory-map", &[0; 8])], vec![]);
+    let older = LuoRoot::new(0, Default::default(), PhysAddr::NULL);
+    let newer = LuoRoot { liveupdate_num: 2, ..older };
+    let mut image = capture.world.image();
+    let found = LuoState::find(&image, 0..1 << 30);
+    assert_eq!(found, Err(StateError::NotFound { start: 0, end: 1 << 30 }));
+    for (index, tree) in trees.iter().chain([&nowhere]).enumerate() {
+        image.insert(PhysAddr::new((index as u64 + 1) << 12), tree).unwrap();
+    }
+    // The root at 0x10000 is older, the one at 0x20000 overwritten.
+    image.insert(PhysAddr::new(0x1_0000), bytemuck::bytes_of(&older)).unwrap();
+    image.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
+    assert_eq!(LuoState::find(&image, 0..1 << 30), capture.world.read());
+    assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().addr.get(), 0x1_0000);
+    let mut changed = ImageMemory::new();
+    for (addr, bytes) in image.pieces() {
+        let bytes = if addr.get() == 0x1_0000 { bytemuck::bytes_of(&newer) } else { bytes };
+        changed.insert(addr, bytes).unwrap();
+    }
+    assert_eq!(LuoState::find(&changed, 0..1 << 30).unwrap().root, newer);
+}
+
+#[test]
+fn a_scan_ends_with_the_address_space() {
+    let image = ImageMemory::new();
+    assert_eq!(KhoTree::scan(&image, u64::MAX - 0x5000..u64::MAX).count(), 0);
+    assert_eq!(KhoTree::scan(&image, u64::MAX..u64::MAX).count(), 0);
+}
+
+/// Each way in which a tree can be wrong.
+#[test]
+fn trees_that_are_wrong() {
+    type Kind = TreeErrorKind;
+    let number = 0x5000_u64.to_ne_bytes();
+    let good: &[(&str, &[u8])] = &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &number)];
+    assert!(KhoTree::parse(&tree(good, vec![])).is_ok());
+    // One of several names will do, as for the kernel.
+    let several: &[(&str, &[u8])] = &[("compatible", b"x\0kho-v4\0"), good[1]];
+    assert!(KhoTree::parse(&tree(several, vec![])).is_ok());
+
+    let parse =
+        |properties: &[(&str, &[u8])], nodes| KhoTree::parse(&tree(properties, nodes)).unwrap_err();
+    assert_eq!(KhoTree::parse(b""), Err(Kind::NotATree));
+    assert_eq!(KhoTree::parse(&[0; 64]), Err(Kind::NotATree));
+    let mut long = kho_tree(0);
+    long[4..8].copy_from_slice(&0x1_0001_u32.to_be_bytes());
+    assert_eq!(KhoTree::parse(&long), Err(Kind::TooLarge { len: 0x1_0001 }));
+    let short = &kho_tree(0)[..100];
+    assert!(matches!(KhoTree::parse(short), Err(Kind::Malformed(_))));
+    assert_eq!(
+        parse(&[("compatible", b"kho-v5\0"), good[1]], vec![]),
+        Kind::Incompatible { found: Some("kho-v5".to_owned()) }
+    );
+    assert_eq!(parse(&good[1..], vec![]), Kind::Incompatible { found: None });
+    let property = "preserved-memory-map";
+    assert_eq!(parse(&good[..1], vec![]), Kind::Missing { node: String::new(), property });
+    assert_eq!(
+        parse(&[good[0], (property, &[0; 4])], vec![]),
+        Kind::NotANumber { node: String::new(), property, len: 4 }
+    );
+    let node = "LUO".to_owned();
+    assert_eq!(
+        parse(good, vec![common::node("LUO", &[("blob-size", &number)])]),
+        Kind::Missing { node: node.clone(), property: "preserved-data" }
+    );
+    assert_eq!(
+        parse(good, vec![common::node("LUO", &[("preserved-data", &number)])]),
+        Kind::Missing { node: node.clone(), property: "blob-size" }
+    );
+    let twelve: &[u8] = &[0; 12];
+    assert_eq!(
+        parse(
+            good,
+            vec![common::node("LUO", &[("preserved-data", twelve), ("blob-size", &number)])]
+        ),
+        Kind::NotANumber { node, property: "preserved-data", len: 12 }
+    );
+    // The builder keeps no two nodes of one name: rename one in the bytes.
+    let mut twice = tree(good, vec![handed_over("LUO", 1, 32), handed_over("LUX", 1, 32)]);
+    let at = twice.windows(4).position(|bytes| bytes == b"LUX\0").unwrap();
+    twice[at + 2] = b'O';
+    assert_eq!(KhoTree::parse(&twice), Err(Kind::Duplicate { node: "LUO".to_owned() }));
+
+    let without = KhoTree::parse(&tree(good, vec![])).unwrap();
+    assert_eq!(without.luo(), Err(Kind::NoLuo));
+    let small = KhoTree::parse(&tree(good, vec![handed_over("LUO", 0x5000, 31)])).unwrap();
+    assert_eq!(small.luo(), Err(Kind::LuoTooSmall { size: 31 }));
+
+    let mut image = ImageMemory::new();
+    image.insert(PhysAddr::new(0x4000), &long).unwrap();
+    image.insert(PhysAddr::new(0x5000), &[0; 4096][..]).unwrap();
+    let read = |addr| KhoTree::read(&image, PhysAddr::new(addr)).unwrap_err();
+    assert_eq!(read(0x4000).kind, Kind::TooLarge { len: 0x1_0001 });
+    assert_eq!(read(0x4000).addr.get(), 0x4000);
+    assert_eq!(read(0x5000).kind, Kind::NotATree);
+    let error = LuoState::from_tree(&image, PhysAddr::new(0x1000)).unwrap_err();
+    let StateError::Tree(error) = error else { panic!("{error}") };
+    assert!(matches!(error.kind, Kind::Unreadable(_)));
+}
+
+/// Numbers are in the byte order of the machine, unlike elsewhere in a device tree.
+#[test]
+fn numbers_are_of_the_machine() {
+    let tree = KhoTree::parse(&kho_tree(0x0102_0304_0506_0000)).unwrap();
+    assert_eq!(tree.luo().unwrap().get(), 0x0102_0304_0506_0000);
+}

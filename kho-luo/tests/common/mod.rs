@@ -1,0 +1,146 @@
+//! What the tests share: captures of real state, memory that can be changed, device trees.
+// No test uses all of it. The tests are for 64 bits.
+#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)]
+
+use std::collections::BTreeMap;
+
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use kho_block::{ImageMemory, PhysAddr};
+use kho_luo::{FileState, LuoState, StateError, write_flbs};
+use serde_json::Value;
+
+pub const PAGE: usize = 4096;
+
+/// Memory by pages, to be changed at will.
+#[derive(Clone)]
+pub struct World {
+    pub pages: BTreeMap<u64, Vec<u8>>,
+    pub root: u64,
+}
+
+impl World {
+    pub fn image(&self) -> ImageMemory<'_> {
+        let mut image = ImageMemory::new();
+        for (addr, page) in &self.pages {
+            image.insert(PhysAddr::new(*addr), page).unwrap();
+        }
+        image
+    }
+
+    pub fn read(&self) -> Result<LuoState, StateError> {
+        LuoState::read(&self.image(), PhysAddr::new(self.root))
+    }
+
+    pub fn inspect(&self) -> Result<(LuoState, Vec<StateError>), StateError> {
+        LuoState::inspect(&self.image(), PhysAddr::new(self.root))
+    }
+
+    pub fn put(&mut self, addr: u64, bytes: &[u8]) {
+        let page = self.pages.get_mut(&(addr / PAGE as u64 * PAGE as u64)).expect("a page");
+        page[addr as usize % PAGE..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub fn put_u64(&mut self, addr: u64, value: u64) {
+        self.put(addr, &value.to_ne_bytes());
+    }
+
+    pub fn get_u64(&self, addr: u64) -> u64 {
+        let page = &self.pages[&(addr / PAGE as u64 * PAGE as u64)];
+        u64::from_ne_bytes(page[addr as usize % PAGE..][..8].try_into().unwrap())
+    }
+}
+
+/// A capture, and what its JSON says of it.
+pub struct Capture {
+    pub world: World,
+    pub said: Value,
+}
+
+/// The captures of `kho-block`, taken from Linux 7.2.13 at the moment of handover. They lack the page
+/// of global objects, of which there were none: one is added.
+pub fn captures() -> [Capture; 2] {
+    [
+        capture(
+            include_bytes!("../../../kho-block/tests/data/block-boundaries.pages"),
+            include_str!("../../../kho-block/tests/data/block-boundaries.json"),
+        ),
+        capture(
+            include_bytes!("../../../kho-block/tests/data/sessions-100-files-328.pages"),
+            include_str!("../../../kho-block/tests/data/sessions-100-files-328.json"),
+        ),
+    ]
+}
+
+fn capture(pages: &[u8], json: &str) -> Capture {
+    let record = |record: &[u8]| {
+        let (addr, page) = record.split_first_chunk().unwrap();
+        (u64::from_le_bytes(*addr), page.to_vec())
+    };
+    let said: Value = serde_json::from_str(json).unwrap();
+    let mut pages: BTreeMap<_, _> = pages.chunks_exact(8 + PAGE).map(record).collect();
+    let mut flbs = vec![0; PAGE];
+    write_flbs(&mut flbs, PAGE, &[]).unwrap();
+    assert!(pages.insert(number(&said["flbs_pa"]), flbs).is_none());
+    Capture { world: World { pages, root: number(&said["luo_pa"]) }, said }
+}
+
+impl Capture {
+    /// The files of session `index`, as the JSON has them.
+    pub fn files(&self, index: usize) -> Vec<FileState> {
+        let file = |said: &Value| {
+            let compatible = said["compatible"].as_str().unwrap().try_into().unwrap();
+            kho_luo::LuoFile::new(compatible, number(&said["data"]), number(&said["token"]))
+        };
+        let state = |file: kho_luo::LuoFile| FileState::try_from(file).unwrap();
+        list(&self.said["sessions"][index]["files"]).iter().map(file).map(state).collect()
+    }
+}
+
+#[track_caller]
+pub fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[track_caller]
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().expect("a list")
+}
+
+/// Addresses of the blocks that a list in the JSON names.
+pub fn addrs(blocks: &Value) -> Vec<PhysAddr> {
+    list(blocks).iter().map(|block| PhysAddr::new(number(&block["pa"]))).collect()
+}
+
+/// A node of KHO's tree, by its properties.
+pub fn node(name: &str, properties: &[(&str, &[u8])]) -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new(name).unwrap();
+    for (name, value) in properties {
+        node.add_property(DeviceTreeProperty::new(*name, *value).unwrap());
+    }
+    node
+}
+
+/// What KHO writes for something that was handed over.
+pub fn handed_over(name: &str, data: u64, size: u64) -> DeviceTreeNode {
+    node(name, &[("preserved-data", &data.to_ne_bytes()), ("blob-size", &size.to_ne_bytes())])
+}
+
+/// A tree with these properties of the root.
+pub fn tree(properties: &[(&str, &[u8])], nodes: Vec<DeviceTreeNode>) -> Vec<u8> {
+    let mut tree = DeviceTree::new();
+    for (name, value) in properties {
+        tree.root.add_property(DeviceTreeProperty::new(*name, *value).unwrap());
+    }
+    for node in nodes {
+        tree.root.add_child(node);
+    }
+    tree.to_dtb()
+}
+
+/// The tree that KHO makes for a root at `luo`.
+pub fn kho_tree(luo: u64) -> Vec<u8> {
+    tree(
+        &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &0x1234_5000_u64.to_ne_bytes())],
+        vec![handed_over("kexec-metadata", 0x7000, 76), handed_over("LUO", luo, 32)],
+    )
+}
