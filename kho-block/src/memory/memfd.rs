@@ -133,9 +133,12 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// The memfd could not be made or mapped.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // Some systems allow no other (sysctl vm.memfd_noexec); kernels before 6.3 don't know it.
-        let fd = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
+        // Linux 7.2 hands a memfd's seals over, but not its mode: one that is sealed against
+        // execution comes out sealed against writing. So that is for systems that allow no other
+        // (sysctl vm.memfd_noexec). Kernels before 6.3 know neither flag.
+        let fd = memfd_create(name, flags | MemfdFlags::EXEC)
             .or_else(|error| match error {
+                Errno::ACCESS => memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL),
                 Errno::INVAL => memfd_create(name, flags),
                 error => Err(error),
             })
