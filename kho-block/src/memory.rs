@@ -92,8 +92,11 @@ pub trait StableMemory: ReadMemory {
 /// - **G3** A block comes out of `allocate` with every byte zero.
 /// - **G4** [`addr_of`](Self::addr_of) gives every owned block an address of its own, not null and
 ///   a multiple of the block size; claiming that address after a hand over gives the same bytes.
-/// - **G5** A claim succeeds for preserved blocks only, and makes them owned. A
-///   [`claim_chain`](Self::claim_chain) passes each block it claimed to `visit`, once, and no other.
+/// - **G5** A claim succeeds for preserved blocks only, and makes them owned. What
+///   [`claim_chain`](Self::claim_chain) and [`allocate_all`](Self::allocate_all) pass to `visit` is
+///   what they claimed or allocated, each block once, and no other. What
+///   [`free_all`](Self::free_all) and [`hand_over_all`](Self::hand_over_all) take out of `blocks`,
+///   they free or hand over.
 /// - **G6** Clones of the memory, and references to it, stand for the same blocks.
 pub unsafe trait BlockMemory: ReadMemory {
     /// Takes a free block, zeroed.
@@ -101,6 +104,24 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// # Errors
     /// There is none left.
     fn allocate(&self) -> Result<NonNull<u8>, AllocError>;
+
+    /// Takes `count` free blocks, zeroed, and passes each to `visit`.
+    ///
+    /// The same as one allocation after the other. A memory overrides it to grow by what is needed
+    /// and to take its lock once: a `visit` that calls the memory may then wait for ever, or panic.
+    /// If it panics, what was allocated so far stays owned.
+    ///
+    /// # Errors
+    /// There are not as many. What was allocated before stays with the caller.
+    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        (0..count).try_for_each(|_| {
+            visit(self.allocate()?);
+            Ok(())
+        })
+    }
 
     /// Takes the preserved block at `addr`.
     ///
@@ -140,6 +161,30 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// # Safety
     /// As for [`free`](Self::free).
     unsafe fn hand_over(&self, block: NonNull<u8>);
+
+    /// Makes owned blocks free, one after the other. A memory with a lock overrides it to take the
+    /// lock once: `blocks` must then not call the memory.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free), for each block from the moment that `blocks` gives it.
+    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        for block in blocks {
+            // SAFETY: the caller's promise is the same one.
+            unsafe { self.free(block) }
+        }
+    }
+
+    /// Makes owned blocks preserved, one after the other. A memory with a lock overrides it to take
+    /// the lock once: `blocks` must then not call the memory.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free), for each block from the moment that `blocks` gives it.
+    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        for block in blocks {
+            // SAFETY: the caller's promise is the same one.
+            unsafe { self.hand_over(block) }
+        }
+    }
 
     /// Called after each step that changes what the chain of a set holds.
     ///
@@ -188,6 +233,13 @@ macro_rules! forward {
                 (**self).allocate()
             }
 
+            fn allocate_all<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
+            where
+                F: FnMut(NonNull<u8>),
+            {
+                (**self).allocate_all(count, visit)
+            }
+
             fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
                 (**self).claim(addr)
             }
@@ -212,6 +264,16 @@ macro_rules! forward {
             unsafe fn hand_over(&self, block: NonNull<u8>) {
                 // SAFETY: the caller's promise is the same one.
                 unsafe { (**self).hand_over(block) }
+            }
+
+            unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+                // SAFETY: the caller's promise is the same one.
+                unsafe { (**self).free_all(blocks) }
+            }
+
+            unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+                // SAFETY: the caller's promise is the same one.
+                unsafe { (**self).hand_over_all(blocks) }
             }
 
             fn published(&self) {

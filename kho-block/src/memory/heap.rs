@@ -99,12 +99,14 @@ impl<const BLOCK_SIZE: usize> fmt::Debug for HeapMemory<BLOCK_SIZE> {
 }
 
 impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
-    /// Adds an extent as large as all so far, or a smaller one if there is no such space.
-    fn grow(&mut self) -> Result<(), AllocErrorKind> {
+    /// Adds an extent for `wanted` blocks, or as large as all so far if that is more; or a smaller
+    /// one if there is no such space.
+    fn grow(&mut self, wanted: usize) -> Result<(), AllocErrorKind> {
         const { assert!(BLOCK_SIZE <= LARGEST_EXTENT / FIRST_EXTENT, "a block is at most 64 MiB") };
         let out_of_memory = AllocErrorKind::OutOfMemory;
         self.extents.try_reserve(1).map_err(|_| out_of_memory)?;
-        let blocks = self.ledger.len().clamp(FIRST_EXTENT, LARGEST_EXTENT / BLOCK_SIZE);
+        let blocks = self.ledger.len().max(wanted);
+        let blocks = blocks.clamp(FIRST_EXTENT, LARGEST_EXTENT / BLOCK_SIZE);
         let mut size = blocks * BLOCK_SIZE;
         loop {
             let align = if size >= HUGE_PAGE { HUGE_PAGE.max(BLOCK_SIZE) } else { BLOCK_SIZE };
@@ -125,6 +127,20 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
             }
             size = (size / 2).next_multiple_of(BLOCK_SIZE);
         }
+    }
+
+    /// Takes the first free block, zeroed; if there is none, grows for `wanted` of them.
+    fn allocate(&mut self, wanted: usize) -> Result<NonNull<u8>, AllocError> {
+        let number = loop {
+            if let Some((number, _)) = self.ledger.allocate() {
+                break number;
+            }
+            self.grow(wanted).map_err(AllocError::new)?;
+        };
+        let block = self.block(number);
+        // SAFETY: the ledger has just made the block this caller's alone, so nobody else uses it.
+        unsafe { block.write_bytes(0, BLOCK_SIZE) };
+        Ok(block)
     }
 
     /// Pointer to the block with a number that the ledger has.
@@ -148,8 +164,21 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     }
 
     /// Number of an owned block.
+    #[inline]
     fn number_of_owned(&mut self, block: NonNull<u8>) -> usize {
         self.number(block.addr().get()).expect("an owned block is in an extent")
+    }
+
+    #[inline]
+    fn free(&mut self, block: NonNull<u8>) {
+        let number = self.number_of_owned(block);
+        self.ledger.free(number);
+    }
+
+    #[inline]
+    fn hand_over(&mut self, block: NonNull<u8>) {
+        let number = self.number_of_owned(block);
+        self.ledger.hand_over(number);
     }
 
     #[inline]
@@ -240,17 +269,19 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
     fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let block = self.blocks.with(|blocks| {
-            loop {
-                if let Some((number, _)) = blocks.ledger.allocate() {
-                    return Ok(blocks.block(number));
-                }
-                blocks.grow().map_err(AllocError::new)?;
-            }
-        })?;
-        // SAFETY: the ledger has just made the block this caller's alone, so nobody else uses it.
-        unsafe { block.write_bytes(0, BLOCK_SIZE) };
-        Ok(block)
+        self.blocks.with(|blocks| blocks.allocate(1))
+    }
+
+    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        self.blocks.with(|blocks| {
+            (0..count).try_for_each(|done| {
+                visit(blocks.allocate(count - done)?);
+                Ok(())
+            })
+        })
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
@@ -270,16 +301,18 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
     }
 
     unsafe fn free(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| {
-            let number = blocks.number_of_owned(block);
-            blocks.ledger.free(number);
-        });
+        self.blocks.with(|blocks| blocks.free(block));
     }
 
     unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| {
-            let number = blocks.number_of_owned(block);
-            blocks.ledger.hand_over(number);
-        });
+        self.blocks.with(|blocks| blocks.hand_over(block));
+    }
+
+    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        self.blocks.with(|memory| blocks.for_each(|block| memory.free(block)));
+    }
+
+    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        self.blocks.with(|memory| blocks.for_each(|block| memory.hand_over(block)));
     }
 }

@@ -4,12 +4,26 @@ use core::ptr::{self, NonNull};
 
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+/// Size of a huge page in bytes, with pages of 4 KiB.
+pub(super) const HUGE_PAGE: usize = 2 << 20;
+
+/// A mapping of a file from its start, aligned as huge pages need it: an offset in the file and the
+/// address it is mapped at differ by a multiple of [`HUGE_PAGE`].
+///
 /// # Invariants
-/// `base` is the start of a mapping of `len` bytes that nothing else unmaps.
+/// - `base` is the start of a mapping of `len` bytes.
+/// - The mapping is inside of `_reserved`, a range that nothing else unmaps.
 pub(super) struct Map {
     base: NonNull<u8>,
+    len: usize,
+    _reserved: Range,
+}
+
+/// Addresses that are mapped, and unmapped on drop.
+struct Range {
+    start: NonNull<u8>,
     len: usize,
 }
 
@@ -31,10 +45,17 @@ impl Map {
         prot: ProtFlags,
         flags: MapFlags,
     ) -> Result<Self, Errno> {
-        // SAFETY: without a fixed address the kernel maps where nothing else is.
-        let base = unsafe { mmap(ptr::null_mut(), len, prot, flags, fd, 0) }?;
+        // `mmap` itself aligns to huge pages only where it expects some.
+        let slack = if len < HUGE_PAGE { 0 } else { HUGE_PAGE };
+        let reserved = Range::reserve(len.checked_add(slack).ok_or(Errno::NOMEM)?)?;
+        let start = reserved.start.as_ptr();
+        let aligned = start.wrapping_add(start.align_offset(HUGE_PAGE).min(slack));
+        // SAFETY: the range is inside `reserved`, which is this function's alone and unused: up to
+        // the next multiple of a huge page there are at most `slack` bytes.
+        let base = unsafe { mmap(aligned.cast(), len, prot, flags | MapFlags::FIXED, fd, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Self { base, len })
+        // INVARIANT: mapped just now, inside of the reserved range.
+        Ok(Self { base, len, _reserved: reserved })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,11 +78,22 @@ impl Map {
     }
 }
 
-impl Drop for Map {
+impl Range {
+    /// Reserves `len` bytes of address space.
+    fn reserve(len: usize) -> Result<Self, Errno> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: without a fixed address the kernel maps where nothing else is.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Range {
     fn drop(&mut self) {
-        // SAFETY: by the invariant nothing else unmaps it; whoever has a pointer into the mapping
-        // keeps the memory that owns this value. It can't fail: base and length are the mapping's.
-        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+        // SAFETY: nothing else unmaps the range; whoever has a pointer into it keeps the memory that
+        // owns this value. It can't fail: the range is mapped as a whole.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
 

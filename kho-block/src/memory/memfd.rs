@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat,
-    memfd_create,
+    ftruncate, memfd_create,
 };
 use rustix::io::Errno;
 use rustix::mm::{Advice, madvise};
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::ledger::{Ledger, State, Usage};
 use super::lock::Lock;
-use super::map::Map;
+use super::map::{HUGE_PAGE, Map};
 use super::sealed::SealedMemfd;
 use super::{BlockMemory, ReadMemory, claim_each};
 use crate::abi::DEFAULT_BLOCK_SIZE;
@@ -31,7 +31,9 @@ use crate::error::{
 ///
 /// Address space is reserved for the largest size at the start, so blocks never move. The file
 /// grows in steps, and what it grows by is allocated then and there: writing to a block that a set
-/// has can't fail for want of memory.
+/// has can't fail for want of memory. From 2 MiB on it grows by huge pages where the system has them
+/// (Linux 6.1, whatever is set for shared memory but `deny`): the Live Update Orchestrator preserves
+/// each as one.
 ///
 /// No safe method lets the descriptor out while the file is mapped for writing:
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory. Writing the file through
@@ -110,7 +112,9 @@ pub struct SealError {
 }
 
 const SMALLEST_STEP: usize = 64 << 10;
-const LARGEST_STEP: usize = 64 << 20;
+
+/// Linux 6.1, `uapi/asm-generic/mman-common.h`; the same on every architecture.
+const MADV_COLLAPSE: libc::c_int = 25;
 
 /// Address space of a memory that was not given a size: 64 GiB, which costs nothing, or 1 GiB where
 /// there are not as many addresses.
@@ -221,16 +225,44 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         self.ledger.with(|ledger| ledger.free_preserved())
     }
 
-    /// Adds as many blocks as there are, within reason, or fewer if there is no such space.
-    fn grow(&self, ledger: &mut Ledger) -> Result<(), AllocErrorKind> {
+    /// Adds blocks, up to `wanted` of them or as many as there are, whichever is more, but not
+    /// beyond the end of a huge page; or fewer if there is no such space.
+    fn grow(&self, ledger: &mut Ledger, wanted: usize) -> Result<(), AllocErrorKind> {
         let len = (ledger.len() + 1) * BLOCK_SIZE;
         let room = (self.map.len() - len) / BLOCK_SIZE * BLOCK_SIZE;
-        let mut step = len.clamp(SMALLEST_STEP, LARGEST_STEP).next_multiple_of(BLOCK_SIZE);
-        step = step.min(room);
+        let unit = HUGE_PAGE.max(BLOCK_SIZE);
+        let mut step = wanted.saturating_mul(BLOCK_SIZE).max(len).max(SMALLEST_STEP);
+        step = step.min(unit - len % unit).min(room);
         if step == 0 {
             return Err(AllocErrorKind::Full);
         }
         ledger.reserve(step / BLOCK_SIZE)?;
+        if !self.fill_huge_page(len + step) {
+            step = self.fill(len, step)?;
+        }
+        ledger.grow(step / BLOCK_SIZE, State::Zeroed)
+    }
+
+    /// Lets the file grow to `end` and makes a huge page of what is before it. `false` if the end is
+    /// not that of a huge page, or none is to be had.
+    fn fill_huge_page(&self, end: usize) -> bool {
+        if end % HUGE_PAGE != 0 || BLOCK_SIZE > HUGE_PAGE {
+            return false;
+        }
+        let start = end - HUGE_PAGE;
+        // A huge page is made of small ones, of which there must be one at least.
+        let one = fallocate(&self.fd, FallocateFlags::empty(), start as u64, BLOCK_SIZE as u64);
+        if one.and_then(|()| ftruncate(&self.fd, end as u64)).is_err() {
+            return false;
+        }
+        // SAFETY: the range is inside the mapping and the file; collapsing changes no byte.
+        let collapsed =
+            unsafe { libc::madvise(self.map.at(start).as_ptr().cast(), HUGE_PAGE, MADV_COLLAPSE) };
+        collapsed == 0
+    }
+
+    /// Allocates `step` bytes behind the first `len` of the file, or fewer; says how many.
+    fn fill(&self, len: usize, mut step: usize) -> Result<usize, AllocErrorKind> {
         while let Err(errno) = fallocate(&self.fd, FallocateFlags::empty(), len as u64, step as u64)
         {
             // A signal undoes the step, so a smaller one is what gets through between two.
@@ -243,7 +275,24 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         // speed depends on the answer.
         let _ =
             unsafe { madvise(self.map.at(len).as_ptr().cast(), step, Advice::LinuxPopulateWrite) };
-        ledger.grow(step / BLOCK_SIZE, State::Zeroed)
+        Ok(step)
+    }
+
+    /// Takes the first free block, zeroed; if there is none, grows for `wanted` of them.
+    fn allocate_in(&self, ledger: &mut Ledger, wanted: usize) -> Result<NonNull<u8>, AllocError> {
+        let (number, state) = loop {
+            if let Some(free) = ledger.allocate() {
+                break free;
+            }
+            self.grow(ledger, wanted).map_err(AllocError::new)?;
+        };
+        let block = self.block(number);
+        if state != State::Zeroed {
+            // SAFETY: the ledger has just made the block this caller's alone, so nobody else
+            // uses it.
+            unsafe { block.write_bytes(0, BLOCK_SIZE) };
+        }
+        Ok(block)
     }
 
     /// Pointer to the block with a number that the ledger has.
@@ -325,21 +374,19 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
     fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let (number, state) = self.ledger.with(|ledger| {
-            loop {
-                if let Some(free) = ledger.allocate() {
-                    return Ok(free);
-                }
-                self.grow(ledger).map_err(AllocError::new)?;
-            }
-        })?;
-        let block = self.block(number);
-        if state != State::Zeroed {
-            // SAFETY: the ledger has just made the block this caller's alone, so nobody else
-            // uses it.
-            unsafe { block.write_bytes(0, BLOCK_SIZE) };
-        }
-        Ok(block)
+        self.ledger.with(|ledger| self.allocate_in(ledger, 1))
+    }
+
+    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        self.ledger.with(|ledger| {
+            (0..count).try_for_each(|done| {
+                visit(self.allocate_in(ledger, count - done)?);
+                Ok(())
+            })
+        })
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
@@ -364,5 +411,17 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
 
     unsafe fn hand_over(&self, block: NonNull<u8>) {
         self.ledger.with(|ledger| ledger.hand_over(self.number_of_owned(block)));
+    }
+
+    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        self.ledger.with(|ledger| {
+            blocks.for_each(|block| ledger.free(self.number_of_owned(block)));
+        });
+    }
+
+    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        self.ledger.with(|ledger| {
+            blocks.for_each(|block| ledger.hand_over(self.number_of_owned(block)));
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! A chain of blocks that this process owns: claim, link, unlink, free, hand over.
 
+use core::iter;
 use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -84,16 +85,15 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             };
             result = Err(walk.error(addr, kind));
         }
+        entries.trim_table();
         result.map_err(|error| exact_error(error, entries.blocks()))
     }
 
     /// Makes every block preserved again, as it was before it was claimed.
     fn hand_back(&mut self) {
         let entries = mem::replace(&mut self.entries, Entries::empty());
-        for block in entries.blocks {
-            // SAFETY: the block is owned by this chain (I2) and just left its table.
-            unsafe { self.memory.hand_over(block) };
-        }
+        // SAFETY: the blocks are owned by this chain (I2), and each leaves its table for good.
+        unsafe { self.memory.hand_over_all(entries.blocks.into_iter()) };
     }
 
     /// The memory the blocks are in.
@@ -130,19 +130,15 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         if missing > limit.saturating_sub(before) {
             return fail(limit.max(before), ReserveErrorKind::TooLong { limit });
         }
-        if self.entries.blocks.try_reserve(missing).is_err()
-            || self.entries.starts.reserve(before + missing).is_err()
-        {
+        let Self { entries, memory } = self;
+        if entries.reserve_table(missing).is_err() {
             return fail(before, ReserveErrorKind::OutOfMemory);
         }
-        for position in before..before + missing {
-            match self.memory.allocate() {
-                Ok(block) => self.entries.blocks.push(block),
-                Err(error) => {
-                    self.free_after(before);
-                    return fail(position, error.kind.into());
-                }
-            }
+        let allocated = memory.allocate_all(missing, |block| entries.blocks.push(block));
+        if let Err(error) = allocated {
+            let position = self.entries.blocks.len();
+            self.free_after(before);
+            return fail(position, error.kind.into());
         }
         Ok(())
     }
@@ -155,11 +151,11 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Frees all blocks in the table but the first `keep`, last one first. The chain must not
     /// reach them.
     fn free_after(&mut self, keep: usize) {
-        while self.entries.blocks.len() > keep {
-            let Some(block) = self.entries.blocks.pop() else { return };
-            // SAFETY: the block is owned by this chain (I2) and just left its table.
-            unsafe { self.memory.free(block) };
-        }
+        let Self { entries, memory } = self;
+        let blocks = &mut entries.blocks;
+        let last_first = iter::from_fn(|| if blocks.len() > keep { blocks.pop() } else { None });
+        // SAFETY: the blocks are owned by this chain (I2), and each just left its table.
+        unsafe { memory.free_all(last_first) };
     }
 
     /// Keeps the first `len` entries; the blocks that gets empty become spare.
@@ -300,6 +296,26 @@ impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> Entries<T, M> {
+    /// Makes room in the tables for `additional` more blocks, and at most a 16th for later.
+    fn reserve_table(&mut self, additional: usize) -> Result<(), ReserveErrorKind> {
+        let blocks = &mut self.blocks;
+        let out_of_memory = ReserveErrorKind::OutOfMemory;
+        if blocks.capacity() - blocks.len() < additional {
+            let additional = additional.max(blocks.len() / 16);
+            blocks.try_reserve_exact(additional).map_err(|_| out_of_memory)?;
+        }
+        self.starts.reserve(blocks.len() + additional).map_err(|_| out_of_memory)
+    }
+
+    /// Gives back what a table that grew on its own has too much.
+    fn trim_table(&mut self) {
+        let len = self.blocks.len();
+        if self.blocks.spilled() && self.blocks.capacity() - len > len / 16 {
+            // Where that fails the table is as it was.
+            let _ = self.blocks.try_grow(len);
+        }
+    }
+
     /// What has to succeed before the block at `addr` is claimed, so that nothing can fail between
     /// the claim and the table.
     #[inline]
