@@ -73,6 +73,63 @@ fn the_largest_size_is_kept() {
     check::<65536>();
 }
 
+/// The file is made of small pages first and of huge ones later, and the first of those takes the
+/// place of small ones that are in use. It ends with a part that is none.
+#[test]
+fn what_is_written_stays_as_the_file_grows() {
+    const BLOCKS: usize = 1600;
+    let memory = MemfdMemory::<BLOCK>::with_max_len("grows", (BLOCKS + 1) * BLOCK).unwrap();
+    let allocate_and_fill = |seed| {
+        let mut owner = Owner::allocate(&memory);
+        assert!(owner.is_zero());
+        owner.fill(seed);
+        owner
+    };
+    let owners: Vec<_> = (0..BLOCKS).map(allocate_and_fill).collect();
+    assert!(memory.allocate().is_err_and(|error| error.kind == AllocErrorKind::Full));
+    for (seed, owner) in owners.iter().enumerate() {
+        assert!(owner.has(seed), "block {seed}");
+    }
+}
+
+/// All at once, or a part of it where the file gets full; none is given out twice.
+#[test]
+fn allocates_many_at_once() {
+    let memory = MemfdMemory::<BLOCK>::with_max_len("many", 1000 * BLOCK).unwrap();
+    let mut owners = Vec::new();
+    memory.allocate_all(600, |block| owners.push(Owner::new(&memory, block))).unwrap();
+    let error = memory.allocate_all(600, |block| owners.push(Owner::new(&memory, block)));
+    assert_eq!(error.unwrap_err().kind, AllocErrorKind::Full);
+    let addrs: Vec<_> = owners.iter().map(|owner| owner.addr().get()).collect();
+    assert_eq!(addrs, (1..1000).map(|n| n * BLOCK as u64).collect::<Vec<_>>());
+}
+
+/// Whether this system makes huge pages of a file's pages where it is asked to: Linux 6.1, unless it
+/// is told not to.
+fn collapses() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    (numbers.next(), numbers.next()) >= (Some(6), Some(1))
+        && setting.is_ok_and(|setting| !setting.contains("[deny]"))
+}
+
+#[test]
+fn a_large_file_has_huge_pages() {
+    if !collapses() {
+        println!("skipped: this system makes no huge pages for a memfd");
+        return;
+    }
+    let memory = MemfdMemory::<BLOCK>::new("huge").unwrap();
+    let mut owners = Vec::new();
+    // With the first block of the file these are 4 huge pages.
+    memory.allocate_all(2047, |block| owners.push(Owner::new(&memory, block))).unwrap();
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mapping = smaps.split_once("/memfd:huge").expect("the file is mapped").1;
+    let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps says it").1;
+    assert_eq!(huge.split_whitespace().next(), Some("8192"), "kB in huge pages");
+}
+
 #[test]
 fn the_first_block_stays_zero() {
     let memory = MemfdMemory::new("first").unwrap();
