@@ -92,6 +92,8 @@
 //! - `alloc`: everything that keeps a table of blocks. Without it there are the traits, the layout
 //!   of entries, [`Chain`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
+//! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and their like, to
+//!   read and write a set on several threads.
 //! - `testing`: `FaultyMemory`, which runs out of blocks when told to.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -112,6 +114,8 @@ mod foreign;
 mod index;
 #[allow(unsafe_code)]
 mod memory;
+#[cfg(feature = "rayon")]
+mod parallel;
 #[cfg(feature = "alloc")]
 #[allow(unsafe_code)]
 mod raw;
@@ -145,6 +149,8 @@ pub use memory::{BlockMemory, ReadMemory, SliceMemory, StableMemory};
 pub use memory::{HeapMemory, ImageError, ImageMemory, Usage};
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 pub use memory::{MemfdError, MemfdMemory, SealError, SealedMemfd};
+#[cfg(feature = "rayon")]
+pub use parallel::{ParChunks, ParChunksMut, ParIter};
 #[cfg(feature = "alloc")]
 pub use raw::{ChunksMut, Entries};
 #[cfg(feature = "alloc")]

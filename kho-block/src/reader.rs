@@ -21,6 +21,33 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         Self { entries, positions: 0..entries.block_count() }
     }
 
+    /// The first `count` blocks that are left, and the others.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        let Self { entries, positions } = self;
+        let middle = positions.start + count;
+        let front = Self { entries, positions: positions.start..middle };
+        (front, Self { entries, positions: middle..positions.end })
+    }
+
+    /// The next block if it is full, as all but the last are in a uniform chain.
+    #[inline]
+    fn next_full(&mut self) -> Option<&'a [T]> {
+        let mut positions = self.positions.clone();
+        let chunk = self.entries.full_chunk(positions.next()?)?;
+        self.positions = positions;
+        Some(chunk)
+    }
+
+    /// The same from the other end.
+    #[inline]
+    fn next_back_full(&mut self) -> Option<&'a [T]> {
+        let mut positions = self.positions.clone();
+        let chunk = self.entries.full_chunk(positions.next_back()?)?;
+        self.positions = positions;
+        Some(chunk)
+    }
+
     /// How many entries are in the blocks that are left.
     fn entry_count(&self) -> usize {
         if self.positions.is_empty() {
@@ -42,6 +69,7 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Chunks<'a, T, M> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let position = self.positions.next()?;
+
         Some(self.entries.chunk(position))
     }
 
@@ -98,6 +126,21 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
         Self { front: [].iter(), middle: Chunks::new(entries), back: [].iter(), end }
     }
 
+    /// The entries with these indices.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn over(entries: &'a Entries<T, M>, range: Range<usize>) -> Self {
+        let mut reader = Self::new(entries);
+        reader.end = range.end.min(reader.end);
+        reader.seek(range.start);
+        reader
+    }
+
+    /// What is left, slice by slice.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn into_slices(self) -> impl Iterator<Item = &'a [T]> {
+        [self.front.as_slice()].into_iter().chain(self.middle).chain([self.back.as_slice()])
+    }
+
     /// Moves the front to the entry at `index` of the set, forward or back over what was read; the
     /// back stays. At the back and past it nothing is left.
     ///
@@ -135,6 +178,28 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
             self.middle.positions = first + 1..last;
             self.back = entries.chunk(last)[..=before_end].iter();
         }
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
+    /// Goes on to the next block, or to the back; `false` where nothing is left.
+    #[inline]
+    fn refill_front(&mut self) -> bool {
+        self.front = match self.middle.next() {
+            Some(chunk) => chunk.iter(),
+            None => mem::take(&mut self.back),
+        };
+        self.front.len() != 0
+    }
+
+    /// The same from the other end.
+    #[inline]
+    fn refill_back(&mut self) -> bool {
+        self.back = match self.middle.next_back() {
+            Some(chunk) => chunk.iter(),
+            None => mem::take(&mut self.front),
+        };
+        self.back.len() != 0
     }
 }
 
@@ -187,15 +252,26 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
         self.front.nth(n)
     }
 
-    fn fold<B, F>(self, init: B, mut f: F) -> B
+    #[inline]
+    fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where
         F: FnMut(B, Self::Item) -> B,
     {
-        let mut state = self.front.fold(init, &mut f);
-        for chunk in self.middle {
-            state = chunk.iter().fold(state, &mut f);
+        let mut state = init;
+        loop {
+            for entry in mem::take(&mut self.front) {
+                state = f(state, entry);
+            }
+            // Apart from the others, so that the compiler knows how many entries there are.
+            while let Some(chunk) = self.middle.next_full() {
+                for entry in chunk {
+                    state = f(state, entry);
+                }
+            }
+            if !self.refill_front() {
+                return state;
+            }
         }
-        self.back.fold(state, f)
     }
 
     fn count(self) -> usize {
@@ -229,15 +305,25 @@ impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Reader<'_, T, M> {
         self.next_back()
     }
 
-    fn rfold<B, F>(self, init: B, mut f: F) -> B
+    #[inline]
+    fn rfold<B, F>(mut self, init: B, mut f: F) -> B
     where
         F: FnMut(B, Self::Item) -> B,
     {
-        let mut state = self.back.rfold(init, &mut f);
-        for chunk in self.middle.rev() {
-            state = chunk.iter().rfold(state, &mut f);
+        let mut state = init;
+        loop {
+            for entry in mem::take(&mut self.back).rev() {
+                state = f(state, entry);
+            }
+            while let Some(chunk) = self.middle.next_back_full() {
+                for entry in chunk.iter().rev() {
+                    state = f(state, entry);
+                }
+            }
+            if !self.refill_back() {
+                return state;
+            }
         }
-        self.front.rfold(state, f)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::raw::{Appender, OwnedChain};
 #[doc(alias = "kho_block_set_it_init")]
 #[doc(alias = "kho_block_set_it_reserve_entry")]
 pub struct Writer<'s, T: Entry, M: BlockMemory> {
-    appender: Appender<'s, T, M>,
+    pub(crate) appender: Appender<'s, T, M>,
     /// Length of the set when writing started.
     start: usize,
     limit: usize,

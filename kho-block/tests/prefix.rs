@@ -19,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use kho_block::{BlockMemory, BlockSet, PhysAddr, SetHead};
 use proptest::prelude::*;
+use rayon::prelude::*;
 
 use observed::{Item, Observed, PER_BLOCK};
 
@@ -26,6 +27,9 @@ use observed::{Item, Observed, PER_BLOCK};
 enum Op {
     Push(usize),
     Extend(usize),
+    ParExtend(usize),
+    /// Panics at the entry with this index.
+    ParExtendPanic(usize, prop::sample::Index),
     /// Pushes, publishes, pushes, and so on.
     Publish(Vec<usize>),
     Rollback(Vec<usize>),
@@ -53,6 +57,9 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         count().prop_map(Op::Push),
         count().prop_map(Op::Extend),
+        count().prop_map(Op::ParExtend),
+        (count(), any::<prop::sample::Index>())
+            .prop_map(|(count, i)| Op::ParExtendPanic(count + 1, i)),
         counts().prop_map(Op::Publish),
         counts().prop_map(Op::Rollback),
         count().prop_map(Op::Leak),
@@ -190,6 +197,28 @@ impl<'m> Run<'m> {
                 self.set.writer().extend_from_slice(&items).unwrap();
                 self.model = self.with(&items);
                 self.assert_growing(&self.model, old.len());
+            }
+            Op::ParExtend(count) => {
+                let items = self.fresh(*count);
+                self.set.par_extend(items.par_iter().copied()).unwrap();
+                self.model = self.with(&items);
+                self.assert_growing(&self.model, old.len());
+            }
+            Op::ParExtendPanic(count, index) => {
+                let items = self.fresh(*count);
+                let at = items[index.index(*count)];
+                let set = &mut self.set;
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    set.par_extend(items.par_iter().map(|item| {
+                        if *item == at {
+                            resume_unwind(Box::new("no"));
+                        }
+                        *item
+                    }))
+                }));
+                assert!(result.is_err());
+                // Not one of them was seen.
+                self.assert_growing(&old, old.len());
             }
             Op::Publish(counts) => {
                 let items = self.fresh(counts.iter().sum());

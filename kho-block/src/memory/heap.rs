@@ -153,14 +153,20 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         unsafe { extent.base.add(offset) }
     }
 
-    /// Number of the block that holds the byte at `addr`.
+    /// The extent that holds the byte at `addr`, and the byte's offset in it.
     #[inline]
-    fn number(&mut self, addr: usize) -> Option<usize> {
+    fn locate(&mut self, addr: usize) -> Option<(&Extent, usize)> {
         if !self.extents.get(self.recent)?.contains(addr) {
             self.recent = self.extents.iter().position(|extent| extent.contains(addr))?;
         }
-        let extent = &self.extents[self.recent];
-        Some(extent.first + (addr - extent.base.addr().get()) / BLOCK_SIZE)
+        let extent = self.extents.get(self.recent)?;
+        Some((extent, addr - extent.base.addr().get()))
+    }
+
+    /// Number of the block that holds the byte at `addr`.
+    #[inline]
+    fn number(&mut self, addr: usize) -> Option<usize> {
+        self.locate(addr).map(|(extent, offset)| extent.first + offset / BLOCK_SIZE)
     }
 
     /// Number of an owned block.
@@ -188,12 +194,13 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
             return Err(error(ClaimErrorKind::Misaligned));
         }
         let addr = usize::try_from(addr.get()).map_err(|_| error(ClaimErrorKind::Outside))?;
-        let number = self.number(addr).ok_or(error(ClaimErrorKind::Outside))?;
-        self.ledger.claim(number).map_err(error)?;
-        let base = self.extents[self.recent].base;
-        // SAFETY: `number` found the address in this extent, so the offset is inside it; both are
+        let (extent, offset) = self.locate(addr).ok_or(error(ClaimErrorKind::Outside))?;
+        let number = extent.first + offset / BLOCK_SIZE;
+        // SAFETY: `locate` found the address in this extent, so the offset is inside it; both are
         // aligned to a block, so a whole one is.
-        Ok(unsafe { base.add(addr - base.addr().get()) })
+        let block = unsafe { extent.base.add(offset) };
+        self.ledger.claim(number).map_err(error)?;
+        Ok(block)
     }
 
     /// Pointer to `len` bytes at `addr`, all of them in preserved blocks of one extent.

@@ -123,14 +123,23 @@ impl Ledger {
     /// Makes a preserved block owned.
     #[inline]
     pub(super) fn claim(&mut self, number: usize) -> Result<(), ClaimErrorKind> {
-        match self.get(number) {
-            None => Err(ClaimErrorKind::Outside),
-            Some(State::Zeroed | State::Dirty) => Err(ClaimErrorKind::NotPreserved),
-            Some(State::Owned) => Err(ClaimErrorKind::Owned),
-            Some(State::Preserved) => {
-                self.set(number, State::Owned);
+        match self.words.get_mut(number / PER_WORD) {
+            // The states behind the last block are `Owned`, so this one is before.
+            Some(word) if *word >> shift(number) & State::MASK == State::Preserved as u64 => {
+                *word ^= (State::Preserved as u64 ^ State::Owned as u64) << shift(number);
                 Ok(())
             }
+            _ => Err(self.why_not(number)),
+        }
+    }
+
+    /// Why a block can't be claimed that is not preserved.
+    #[cold]
+    fn why_not(&self, number: usize) -> ClaimErrorKind {
+        match self.get(number) {
+            None => ClaimErrorKind::Outside,
+            Some(State::Owned) => ClaimErrorKind::Owned,
+            Some(_) => ClaimErrorKind::NotPreserved,
         }
     }
 

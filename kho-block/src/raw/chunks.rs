@@ -14,7 +14,7 @@ use crate::memory::BlockMemory;
 ///
 /// # Invariants
 /// The chain that `entries` is in is borrowed exclusively for `'a`, and no block whose position is
-/// in `positions` has been given out.
+/// in `positions` has been given out, or is in those of another value.
 pub struct ChunksMut<'a, T, M> {
     entries: &'a Entries<T, M>,
     positions: Range<usize>,
@@ -26,6 +26,17 @@ impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
         // INVARIANT: the argument is the exclusive borrow; nothing has been given out.
         let positions = 0..entries.linked;
         Self { entries, positions, borrow: PhantomData }
+    }
+
+    /// The first `count` blocks that are left, and the others.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.positions.len(), "there are not as many blocks");
+        let Self { entries, positions, borrow } = self;
+        let middle = positions.start + count;
+        // INVARIANT: each block is in one of the two ranges.
+        let front = Self { entries, positions: positions.start..middle, borrow };
+        (front, Self { entries, positions: middle..positions.end, borrow })
     }
 
     /// The entries of the block at a position that was just taken out of `positions`.

@@ -7,6 +7,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{AcqRel, Release};
 use core::sync::atomic::{AtomicU64, fence};
 
+use smallvec::CollectionAllocErr;
+
 use super::{ChunksMut, Entries, prefetch, read_header};
 use crate::abi::BlockHeader;
 use crate::addr::{PhysAddr, SetHead};
@@ -295,6 +297,9 @@ impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {
 /// out in the order of their addresses, and a set links them in that order.
 const BLOCKS_AHEAD: usize = 16;
 
+/// How many blocks there is room for at least once a table is allocated while claiming.
+const SMALLEST_TABLE: usize = 64;
+
 impl<T: Entry, M: BlockMemory> Entries<T, M> {
     /// Makes room in the tables for `additional` more blocks, and at most a 16th for later.
     fn reserve_table(&mut self, additional: usize) -> Result<(), ReserveErrorKind> {
@@ -324,8 +329,14 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
         if self.blocks.len() < self.blocks.capacity() {
             return Ok(());
         }
-        let out_of_memory = walk.error(addr, RestoreErrorKind::OutOfMemory);
-        self.blocks.try_reserve(1).map_err(|_| out_of_memory)
+        self.grow_table().map_err(|_| walk.error(addr, RestoreErrorKind::OutOfMemory))
+    }
+
+    /// Makes room in the table of blocks while nobody knows how many there will be.
+    #[cold]
+    #[inline(never)]
+    fn grow_table(&mut self) -> Result<(), CollectionAllocErr> {
+        self.blocks.try_reserve_exact(self.blocks.len().max(SMALLEST_TABLE))
     }
 
     /// Adds a block that was claimed to the table, then checks it. Returns the address of the next

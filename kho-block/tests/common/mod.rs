@@ -4,10 +4,12 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+mod chain;
 mod countable;
 mod decode;
 mod entries;
 
+pub(crate) use chain::preserve_chain;
 pub(crate) use countable::Countable;
 pub(crate) use decode::{Decoded, decode};
 pub(crate) use entries::{Bytes, Wide, Words, bytes_of, sample, samples};

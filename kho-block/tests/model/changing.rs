@@ -1,12 +1,11 @@
 //! Changing entries in place, several borrowed at once.
 
-use kho_block::Entry;
-
+use crate::TestEntry;
 use crate::driver::{Pair, World};
 use crate::memories::TestMemory;
 use crate::ops::{Spot, Take};
 
-pub(crate) fn change<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, spot: Spot) {
+pub(crate) fn change<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, spot: Spot) {
     let (by_get, by_index) = (world.entry(), world.entry());
     let Pair { set, naive } = &mut world.pairs[0];
     let index = naive.index(spot);
@@ -24,7 +23,7 @@ pub(crate) fn change<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, spot:
 }
 
 /// Takes chunks, and while all of them are borrowed changes the first and last entry of each.
-pub(crate) fn chunks_mut<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
+pub(crate) fn chunks_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
     let values: Vec<_> = takes.iter().map(|_| (world.entry(), world.entry())).collect();
     let Pair { set, naive } = &mut world.pairs[0];
     let mut chunks = set.chunks_mut();
@@ -49,7 +48,7 @@ pub(crate) fn chunks_mut<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, t
 }
 
 /// Takes entries, and changes them while all of them are borrowed.
-pub(crate) fn iter_mut<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
+pub(crate) fn iter_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
     let values: Vec<_> = takes.iter().map(|_| world.entry()).collect();
     let Pair { set, naive } = &mut world.pairs[0];
     let mut entries = set.iter_mut();
@@ -77,7 +76,7 @@ pub(crate) fn iter_mut<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, tak
     rest.for_each(swap_ends);
 }
 
-fn swap_ends<T: Entry>(entry: &mut T) {
+pub(crate) fn swap_ends<T: TestEntry>(entry: &mut T) {
     let bytes = kho_block::bytemuck::bytes_of_mut(entry);
     let last = bytes.len() - 1;
     bytes.swap(0, last);

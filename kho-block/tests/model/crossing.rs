@@ -1,15 +1,12 @@
 //! Handing sets over and claiming them: from chains made by hand, in between, and at the end.
 
 use std::mem;
-use std::ptr::NonNull;
 
 use kho_block::bytemuck::{bytes_of, cast_slice};
-use kho_block::{
-    BlockMemory, BlockSet, Entry, ForeignSet, PhysAddr, ReadMemory, RestoreErrorKind, SetHead,
-    SetView,
-};
+use kho_block::{BlockSet, ForeignSet, PhysAddr, ReadMemory, RestoreErrorKind, SetHead, SetView};
 
-use crate::common::{decode, samples};
+use crate::TestEntry;
+use crate::common::{decode, preserve_chain, samples};
 use crate::driver::{Pair, Set, World};
 use crate::memories::TestMemory;
 use crate::naive::Naive;
@@ -17,7 +14,7 @@ use crate::ops::{Finish, Read, Spot, Start};
 use crate::reading;
 use crate::watched::Watched;
 
-pub(crate) fn start<'m, T: Entry, M: TestMemory>(
+pub(crate) fn start<'m, T: TestEntry, M: TestMemory>(
     memory: &'m Watched<M>,
     start: &Start,
     seed: u64,
@@ -28,8 +25,8 @@ pub(crate) fn start<'m, T: Entry, M: TestMemory>(
     }
 }
 
-/// Writes a chain by hand, block by block, with addresses that do not rise, and restores it.
-fn chain<'m, T: Entry, M: TestMemory>(
+/// Makes a chain by hand and restores it.
+fn chain<'m, T: TestEntry, M: TestMemory>(
     memory: &'m Watched<M>,
     parts: &[u8],
     seed: u64,
@@ -43,29 +40,13 @@ fn chain<'m, T: Entry, M: TestMemory>(
     naive.entries = samples(seed, naive.counts.iter().sum());
     naive.published = naive.len();
 
-    let mut blocks: Vec<_> = naive.counts.iter().map(|_| memory.allocate().unwrap()).collect();
-    blocks.rotate_left(parts.len() / 2);
-    let addrs: Vec<_> = blocks.iter().map(|block| memory.addr_of(*block).get()).collect();
-    for (position, block) in blocks.into_iter().enumerate() {
-        let next = addrs.get(position + 1).copied().unwrap_or(0);
-        let count = naive.counts[position];
-        let entries = &naive.entries[naive.start(position)..][..count];
-        let mut bytes = next.to_ne_bytes().to_vec();
-        bytes.extend((count as u64).to_ne_bytes());
-        bytes.extend_from_slice(cast_slice::<T, u8>(entries));
-        assert!(bytes.len() <= M::BLOCK_SIZE);
-        let from = NonNull::from(&bytes[..]).cast();
-        // SAFETY: the block was just allocated, so it is ours to write, and as long (G1).
-        unsafe { block.copy_from_nonoverlapping(from, bytes.len()) };
-        // SAFETY: the block is ours, and not used again.
-        unsafe { memory.hand_over(block) };
-    }
-    let set = BlockSet::restore(memory, SetHead::new(PhysAddr::new(addrs[0]))).unwrap();
+    let head = preserve_chain(memory, &naive.counts, &naive.entries);
+    let set = BlockSet::restore(memory, head).unwrap();
     Pair { set, naive }
 }
 
 /// Hands the set over, looks at what was handed over, and claims it again.
-pub(crate) fn cross<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>) {
+pub(crate) fn cross<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>) {
     let memory = world.memory;
     let Pair { set, naive } = &mut world.pairs[0];
     let expected_head = set.head();
@@ -97,13 +78,13 @@ pub(crate) fn cross<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>) {
 }
 
 /// Checks the bytes of a chain that was handed over.
-fn check_handed_over<T: Entry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<T>) {
+fn check_handed_over<T: TestEntry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<T>) {
     decode_and_check(head, naive, block_size(memory), |addr, buf| {
         memory.read(PhysAddr::new(addr), buf).unwrap();
     });
 }
 
-fn decode_and_check<T: Entry>(
+fn decode_and_check<T: TestEntry>(
     head: SetHead<T>,
     naive: &Naive<T>,
     block_size: usize,
@@ -119,7 +100,7 @@ fn block_size<M: ReadMemory>(_: &M) -> usize {
 }
 
 /// Checks a chain that was handed over through a `ForeignSet`.
-fn view<T: Entry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<T>) {
+fn view<T: TestEntry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<T>) {
     let set = ForeignSet::restore(memory, head).unwrap();
     assert_eq!((set.len(), set.is_empty()), (naive.len(), naive.entries.is_empty()));
     assert_eq!(set.blocks().len(), naive.counts.len());
@@ -147,7 +128,10 @@ pub(crate) struct Left<T> {
 }
 
 /// Ends the life of the sets.
-pub(crate) fn finish<T: Entry, M: TestMemory>(world: World<'_, T, M>, finish: Finish) -> Left<T> {
+pub(crate) fn finish<T: TestEntry, M: TestMemory>(
+    world: World<'_, T, M>,
+    finish: Finish,
+) -> Left<T> {
     world.pairs.iter().for_each(Pair::check);
     let sets = world.pairs.map(|Pair { set, naive }| {
         if matches!(finish, Finish::Drop) {
@@ -160,7 +144,7 @@ pub(crate) fn finish<T: Entry, M: TestMemory>(world: World<'_, T, M>, finish: Fi
     Left { sets, finish }
 }
 
-impl<T: Entry> Left<T> {
+impl<T: TestEntry> Left<T> {
     /// Checks what is in the memory, and that nothing is lost there.
     pub(crate) fn check<M: TestMemory>(self, memory: Watched<M>) {
         assert_eq!(memory.owned(), 0);

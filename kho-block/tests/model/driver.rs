@@ -4,14 +4,15 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use kho_block::bytemuck::{bytes_of, cast_slice};
-use kho_block::{BlockSet, Entry, PhysAddr};
+use kho_block::{BlockSet, PhysAddr};
 
+use crate::TestEntry;
 use crate::common::{Decoded, decode, sample};
 use crate::memories::TestMemory;
 use crate::naive::Naive;
 use crate::ops::{Keep, Op, Plan, Spot};
 use crate::watched::Watched;
-use crate::{changing, crossing, reading, writing};
+use crate::{changing, crossing, parallel, reading, writing};
 
 pub(crate) type Set<'m, T, M> = BlockSet<T, &'m Watched<M>>;
 
@@ -33,12 +34,12 @@ pub(crate) fn inject() -> ! {
 }
 
 /// A set and its model.
-pub(crate) struct Pair<'m, T: Entry, M: TestMemory> {
+pub(crate) struct Pair<'m, T: TestEntry, M: TestMemory> {
     pub(crate) set: Set<'m, T, M>,
     pub(crate) naive: Naive<T>,
 }
 
-pub(crate) struct World<'m, T: Entry, M: TestMemory> {
+pub(crate) struct World<'m, T: TestEntry, M: TestMemory> {
     pub(crate) memory: &'m Watched<M>,
     /// The first one is operated on.
     pub(crate) pairs: [Pair<'m, T, M>; 2],
@@ -49,7 +50,7 @@ pub(crate) struct World<'m, T: Entry, M: TestMemory> {
 }
 
 /// Runs a plan; says how many operations it had.
-pub(crate) fn run<T: Entry, M: TestMemory>(plan: &Plan) -> usize {
+pub(crate) fn run<T: TestEntry, M: TestMemory>(plan: &Plan) -> usize {
     let memory = Watched::new(M::make());
     let [one, other] = &plan.starts;
     let mut world = World::<T, M> {
@@ -67,7 +68,7 @@ pub(crate) fn run<T: Entry, M: TestMemory>(plan: &Plan) -> usize {
     plan.ops.len()
 }
 
-impl<'m, T: Entry, M: TestMemory> Pair<'m, T, M> {
+impl<'m, T: TestEntry, M: TestMemory> Pair<'m, T, M> {
     pub(crate) fn new(memory: &'m Watched<M>) -> Self {
         let set = BlockSet::new_in(memory);
         Self { set, naive: Naive::new(Set::<T, M>::COUNT_PER_BLOCK) }
@@ -99,7 +100,7 @@ impl<'m, T: Entry, M: TestMemory> Pair<'m, T, M> {
     }
 }
 
-impl<T: Entry, M: TestMemory> World<'_, T, M> {
+impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
     fn check(&self) {
         self.pairs[0].check();
         let blocks: usize = self.pairs.iter().map(|pair| pair.naive.blocks()).sum();
@@ -148,6 +149,7 @@ impl<T: Entry, M: TestMemory> World<'_, T, M> {
             Op::Change(spot) => changing::change(self, *spot),
             Op::ChunksMut(takes) => changing::chunks_mut(self, takes),
             Op::IterMut(takes) => changing::iter_mut(self, takes),
+            Op::ParChange(most) => parallel::change(&mut self.pairs[0], most.get()),
             Op::Get(spot) => self.get(*spot),
             _ => self.pairs[0].run(op),
         }
@@ -227,7 +229,7 @@ fn decisions<T: Copy>(keep: Keep, naive: &Naive<T>) -> Vec<bool> {
     (0..naive.len()).map(decide).collect()
 }
 
-impl<T: Entry, M: TestMemory> Pair<'_, T, M> {
+impl<T: TestEntry, M: TestMemory> Pair<'_, T, M> {
     /// The operations that concern one set only.
     fn run(&mut self, op: &Op) {
         let Self { set, naive } = self;
@@ -247,6 +249,7 @@ impl<T: Entry, M: TestMemory> Pair<'_, T, M> {
             }
             Op::Read(reads) => reading::read(set, naive, reads),
             Op::Chunks(takes) => reading::chunks(set, naive, takes),
+            Op::ParRead(spots, most) => parallel::read(set, naive, *spots, most.get()),
             Op::Limit(limit) => {
                 naive.limit = limit.map_or(usize::MAX, usize::from);
                 set.set_block_limit(naive.limit);

@@ -5,11 +5,13 @@
 #![allow(unsafe_code)] // a memory for the tests, and chains that are made by hand
 
 use std::panic::resume_unwind;
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use kho_block::{BlockSet, Entry, FaultyMemory, HeapMemory, MemfdMemory};
 use proptest::test_runner::{Config, TestRunner};
+use rayon::ThreadPoolBuilder;
 
 use crate::common::{Bytes, Wide, Words};
 use crate::memories::TestMemory;
@@ -23,6 +25,7 @@ mod driver;
 mod memories;
 mod naive;
 mod ops;
+mod parallel;
 mod reading;
 mod watched;
 mod writing;
@@ -33,16 +36,29 @@ const CASES: u32 = 48;
 /// Plans and operations of all tests so far.
 static TOTAL: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 
+/// An entry that threads can share.
+pub(crate) trait TestEntry: Entry + Send + Sync {}
+
+impl<T: Entry + Send + Sync> TestEntry for T {}
+
+/// The stack of a thread, in bytes: entries of 64 KiB are passed by value, which takes room where
+/// nothing is optimised.
+const STACK: usize = 32 << 20;
+
 /// Runs plans for entries of type `T` on memories of type `M`.
-fn model<T: Entry, M: TestMemory + 'static>() {
-    // Entries of 64 KiB are passed by value, which takes room where nothing is optimised.
-    let thread = thread::Builder::new().stack_size(32 << 20).spawn(run::<T, M>).unwrap();
+fn model<T: TestEntry, M: TestMemory + 'static>() {
+    static POOL: Once = Once::new();
+    POOL.call_once(|| {
+        let pool = ThreadPoolBuilder::new().num_threads(3).stack_size(STACK);
+        pool.build_global().expect("nothing has used rayon before");
+    });
+    let thread = thread::Builder::new().stack_size(STACK).spawn(run::<T, M>).unwrap();
     if let Err(payload) = thread.join() {
         resume_unwind(payload);
     }
 }
 
-fn run<T: Entry, M: TestMemory>() {
+fn run<T: TestEntry, M: TestMemory>() {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;

@@ -2,6 +2,8 @@
 //!
 //! Places and amounts are relative, so that edges of blocks are met often whatever the entry's size.
 
+use std::num::NonZeroU8;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -29,12 +31,30 @@ pub(crate) enum Amount {
     Blocks(u8, i8),
 }
 
+/// How many entries or blocks a thread gets at the most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    Few(NonZeroU8),
+    Any,
+}
+
+impl Part {
+    pub(crate) fn get(self) -> usize {
+        match self {
+            Self::Few(most) => most.get().into(),
+            Self::Any => usize::MAX,
+        }
+    }
+}
+
 /// A call of a `Writer`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Push(Amount),
     PushWithinCapacity(Amount),
     Extend(Amount),
+    /// Extends by entries of which the one with this index panics.
+    ParExtend(Amount, Part, Option<u8>),
     Reserve(Amount),
     ReserveMax,
     Publish,
@@ -110,9 +130,11 @@ pub(crate) enum Op {
     Change(Spot),
     ChunksMut(Vec<Take>),
     IterMut(Vec<Take>),
+    ParChange(Part),
     Get(Spot),
     Read(Vec<Read>),
     Chunks(Vec<Take>),
+    ParRead([Spot; 2], Part),
     Limit(Option<u8>),
     HandOver,
     Swap,
@@ -183,9 +205,11 @@ fn op() -> impl Strategy<Value = Op> {
         2 => spot().prop_map(Op::Change),
         1 => vec(take(), 1..6).prop_map(Op::ChunksMut),
         1 => vec(take(), 1..8).prop_map(Op::IterMut),
+        1 => part().prop_map(Op::ParChange),
         3 => spot().prop_map(Op::Get),
         6 => vec(read(), 1..12).prop_map(Op::Read),
         2 => vec(take(), 1..6).prop_map(Op::Chunks),
+        2 => ([spot(), spot()], part()).prop_map(|(spots, part)| Op::ParRead(spots, part)),
         1 => option::weighted(0.7, 0..12_u8).prop_map(Op::Limit),
         3 => Just(Op::HandOver),
         2 => Just(Op::Swap),
@@ -201,6 +225,10 @@ fn spot() -> impl Strategy<Value = Spot> {
     ]
 }
 
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![any::<NonZeroU8>().prop_map(Part::Few), Just(Part::Any)]
+}
+
 fn amount() -> impl Strategy<Value = Amount> {
     prop_oneof![
         3 => (0..5_u8).prop_map(Amount::Few),
@@ -214,6 +242,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => amount().prop_map(Step::Push),
         2 => amount().prop_map(Step::PushWithinCapacity),
         3 => amount().prop_map(Step::Extend),
+        3 => (amount(), part(), option::weighted(0.3, any::<u8>()))
+            .prop_map(|(amount, part, panics)| Step::ParExtend(amount, part, panics)),
         2 => amount().prop_map(Step::Reserve),
         1 => Just(Step::ReserveMax),
         2 => Just(Step::Publish),

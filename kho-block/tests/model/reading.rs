@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::ptr;
 
 use kho_block::bytemuck::{bytes_of, cast_slice};
-use kho_block::{Entries, Entry, ReadMemory, Reader};
+use kho_block::{Entries, ReadMemory, Reader};
 
+use crate::TestEntry;
 use crate::naive::Naive;
 use crate::ops::{Read, Take};
 
@@ -13,7 +14,7 @@ use crate::ops::{Read, Take};
 const MANY: usize = 3000;
 
 /// Checks that `found` is the entry at `index`, in place.
-fn check<T: Entry, M: ReadMemory>(
+fn check<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     found: Option<&T>,
@@ -26,7 +27,7 @@ fn check<T: Entry, M: ReadMemory>(
 }
 
 /// Reads by steps. What is left of the reader is `left`, at every step.
-pub(crate) fn read<T: Entry, M: ReadMemory>(
+pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     steps: &[Read],
@@ -72,7 +73,7 @@ pub(crate) fn read<T: Entry, M: ReadMemory>(
     }
 }
 
-fn check_all<'a, T: Entry, M: ReadMemory>(
+fn check_all<'a, T: TestEntry, M: ReadMemory>(
     entries: &'a Entries<T, M>,
     naive: &Naive<T>,
     mut found: impl Iterator<Item = &'a T>,
@@ -86,7 +87,7 @@ fn check_all<'a, T: Entry, M: ReadMemory>(
     check(entries, naive, found.next(), None);
 }
 
-fn fold<T: Entry, M: ReadMemory>(
+fn fold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     reader: &Reader<'_, T, M>,
@@ -98,7 +99,7 @@ fn fold<T: Entry, M: ReadMemory>(
     assert!(left.is_empty());
 }
 
-fn rfold<T: Entry, M: ReadMemory>(
+fn rfold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     reader: &Reader<'_, T, M>,
@@ -110,7 +111,7 @@ fn rfold<T: Entry, M: ReadMemory>(
     assert!(left.is_empty());
 }
 
-fn check_place<T: Entry, M: ReadMemory>(
+fn check_place<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     found: &T,
@@ -122,7 +123,7 @@ fn check_place<T: Entry, M: ReadMemory>(
 }
 
 /// Takes chunks; what is left is `left`, by block.
-pub(crate) fn chunks<T: Entry, M: ReadMemory>(
+pub(crate) fn chunks<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     takes: &[Take],
@@ -141,7 +142,7 @@ pub(crate) fn chunks<T: Entry, M: ReadMemory>(
     assert_eq!(entries.chunks().rev().count(), naive.counts.len());
 }
 
-fn check_chunk<T: Entry>(naive: &Naive<T>, found: Option<&[T]>, block: Option<usize>) {
+fn check_chunk<T: TestEntry>(naive: &Naive<T>, found: Option<&[T]>, block: Option<usize>) {
     let expected = block.map(|block| &naive.entries[naive.start(block)..][..naive.counts[block]]);
     assert_eq!(found.map(<[T]>::len), expected.map(<[T]>::len));
     let bytes = |entries| cast_slice::<T, u8>(entries);

@@ -3,13 +3,15 @@
 use std::mem;
 
 use kho_block::bytemuck::bytes_of;
-use kho_block::{Entry, PushErrorKind, ReserveError, ReserveErrorKind, Writer};
+use kho_block::{PushErrorKind, ReserveError, ReserveErrorKind, Writer};
 
+use crate::TestEntry;
 use crate::counting::allocations;
 use crate::driver::{Pair, World, catch_injected, inject};
 use crate::memories::TestMemory;
 use crate::naive::Naive;
-use crate::ops::{End, Step};
+use crate::ops::{End, Part, Step};
+use crate::parallel;
 use crate::watched::Watched;
 
 /// What `Naive::reserve` says of a `ReserveError`.
@@ -19,7 +21,7 @@ fn check_reserve(result: Result<(), ReserveError>, expected: Result<(), Expected
     assert_eq!(result.map_err(|error| (error.position, error.kind)), expected);
 }
 
-pub(crate) fn push<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, count: u8) {
+pub(crate) fn push<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, count: u8) {
     for _ in 0..count {
         let entry = world.entry();
         let Pair { set, naive } = &mut world.pairs[0];
@@ -36,7 +38,7 @@ pub(crate) fn push<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, count: 
     }
 }
 
-fn check_push_error<T: Entry>(
+fn check_push_error<T: TestEntry>(
     result: Result<(), kho_block::PushError<T>>,
     entry: &T,
     expected: Expected,
@@ -47,7 +49,7 @@ fn check_push_error<T: Entry>(
     check_reserve(Err(reserve), Err(expected));
 }
 
-pub(crate) fn reserve<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, additional: usize) {
+pub(crate) fn reserve<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, additional: usize) {
     let Pair { set, naive } = &mut world.pairs[0];
     check_reserve(set.try_reserve(additional), naive.reserve(additional, &mut world.budget));
     if naive.room() >= additional {
@@ -56,7 +58,7 @@ pub(crate) fn reserve<T: Entry, M: TestMemory>(world: &mut World<'_, T, M>, addi
 }
 
 /// Writes by steps, and ends as told.
-pub(crate) fn write<T: Entry, M: TestMemory>(
+pub(crate) fn write<T: TestEntry, M: TestMemory>(
     world: &mut World<'_, T, M>,
     steps: &[Step],
     end: End,
@@ -135,7 +137,7 @@ struct Session<'a, T, M> {
     seed: u64,
 }
 
-impl<T: Entry, M: TestMemory> Session<'_, T, M> {
+impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
     fn run(&mut self, writer: &mut Writer<'_, T, &Watched<M>>, steps: &[Step]) {
         for step in steps {
             self.step(writer, *step);
@@ -169,6 +171,10 @@ impl<T: Entry, M: TestMemory> Session<'_, T, M> {
                     assert!(entries.into_iter().all(|entry| self.naive.push(entry)));
                 }
             }
+            Step::ParExtend(amount, part, panics) => {
+                let count = self.naive.amount(amount);
+                self.par_extend(writer, count, part, panics.map(usize::from));
+            }
             Step::Reserve(amount) => {
                 let additional = self.naive.amount(amount);
                 let reserved = self.naive.reserve(additional, self.budget);
@@ -188,6 +194,28 @@ impl<T: Entry, M: TestMemory> Session<'_, T, M> {
                 self.naive.published = self.naive.len();
             }
         }
+    }
+
+    /// Extends by entries of which one panics, where there are as many.
+    fn par_extend(
+        &mut self,
+        writer: &mut Writer<'_, T, &Watched<M>>,
+        count: usize,
+        most: Part,
+        panics: Option<usize>,
+    ) {
+        let entries: Vec<T> = (0..count).map(|_| self.entry()).collect();
+        let reserved = self.naive.reserve(count, self.budget);
+        let (result, panicked) = parallel::extend(writer, &entries, most.get(), panics);
+        if reserved.is_err() {
+            return check_reserve(result, reserved);
+        }
+        assert_eq!(panicked, panics.is_some_and(|index| index < count));
+        if !panicked {
+            result.unwrap();
+            assert!(entries.into_iter().all(|entry| self.naive.push(entry)));
+        }
+        self.naive.published = self.naive.len();
     }
 
     fn push(&mut self, writer: &mut Writer<'_, T, &Watched<M>>) {

@@ -1,0 +1,121 @@
+//! Slots behind the entries of an owned chain, for several threads to write.
+//!
+//! ```text
+//!  last linked block                       spare blocks
+//!  ┌──────┬───────────┬─────────────┐      ┌──────┬───────────────────┐    ┌──────┬─────────────────┐
+//!  │header│ published │ thread 1    │      │header│ thread 1 │ 2      │    │header│ thread 2 │      │
+//!  └──────┴───────────┴─────────────┘      └──────┴───────────────────┘    └──────┴─────────────────┘
+//! ```
+//!
+//! Nothing of it is in the chain until all of it is written.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use super::{Appender, Entries, OwnedChain, prefetch};
+use crate::entry::Entry;
+use crate::memory::BlockMemory;
+
+/// Slots that are not published. They can be divided between threads.
+///
+/// # Invariants
+/// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`. The
+///   chain that `entries` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
+///   all that it has published, no reference to one of them has been given out, and no other value
+///   has them in its range.
+pub(crate) struct Slots<'a, T, M> {
+    entries: &'a Entries<T, M>,
+    range: Range<usize>,
+    borrow: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
+    const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+
+    /// The next `count` slots behind the last entry. Blocks for them have been reserved.
+    fn new(entries: &'a mut Entries<T, M>, count: usize) -> Self {
+        let start = match entries.linked.checked_sub(1) {
+            Some(last) => last * Self::PER_BLOCK + entries.count(last),
+            None => 0,
+        };
+        // INVARIANT (P1): the argument is the exclusive borrow; nothing has been given out.
+        Self { entries, range: start..start + count, borrow: PhantomData }
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The first `count` slots, and the others.
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.len(), "there are not as many slots");
+        let Self { entries, range, borrow } = self;
+        let middle = range.start + count;
+        // INVARIANT (P1): each slot is in one of the two ranges.
+        let front = Self { entries, range: range.start..middle, borrow };
+        (front, Self { entries, range: middle..range.end, borrow })
+    }
+
+    /// Takes those slots out that are in one block with the first. They hold entries of any value.
+    pub(crate) fn next_run(&mut self) -> Option<&'a mut [T]> {
+        if self.range.is_empty() {
+            return None;
+        }
+        let (position, offset) =
+            (self.range.start / Self::PER_BLOCK, self.range.start % Self::PER_BLOCK);
+        let count = self.range.len().min(Self::PER_BLOCK - offset);
+        let first = self.entries.entries(position);
+        // INVARIANT (P1): the slots leave the range before they are given out.
+        self.range.start += count;
+        // SAFETY: the offset is less than `COUNT_PER_BLOCK`, and that many entries fit in a block.
+        let first = unsafe { first.add(offset) };
+        // SAFETY: this many slots are left in the block. It is in the table, so its bytes are
+        // initialised (G1), whatever value they have is a `T` (I5), and it is its chain's alone (I2).
+        // That is borrowed exclusively for `'a` and lends published entries only (E2); these slots
+        // lie behind those, and nobody else got them (P1).
+        Some(unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), count) })
+    }
+}
+
+impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
+    /// Lets `fill` write the next `count` slots behind the last entry, and makes them part of the
+    /// chain when it has returned. If it panics, they are not.
+    ///
+    /// Blocks for them have been reserved. What was written before is published first.
+    pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(Slots<'_, T, M>)) {
+        self.publish();
+        fill(Slots::new(&mut self.chain().entries, count));
+        // The block that is open will not be the last one any more (A1).
+        self.close();
+        self.chain().publish_more(count);
+        self.open_last();
+    }
+}
+
+/// How many blocks further on a header is asked for: most are no longer in the cache.
+const BLOCKS_AHEAD: usize = 16;
+
+impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
+    /// Makes `count` more entries part of the chain, which have been written behind the last: block
+    /// by block, as one thread would have done it.
+    fn publish_more(&mut self, count: usize) {
+        let per_block = Entries::<T, M>::COUNT_PER_BLOCK;
+        let mut left = count;
+        while left > 0 {
+            let linked = self.entries.linked;
+            let (position, published) = match linked.checked_sub(1) {
+                Some(last) if self.entries.count(last) < per_block => {
+                    (last, self.entries.count(last))
+                }
+                _ => (linked, 0),
+            };
+            if let Some(block) = self.entries.blocks.get(position + BLOCKS_AHEAD) {
+                prefetch(block.as_ptr());
+            }
+            let now = left.min(per_block - published);
+            self.publish(position, published + now);
+            left -= now;
+        }
+    }
+}
