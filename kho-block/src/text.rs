@@ -1,5 +1,6 @@
 //! Text in fields of fixed size: what `#[entry(text)]` describes.
 
+use core::ffi::CStr;
 use core::str::Utf8Error;
 
 /// The bytes of a field of `N`: the text, then zeros. What does not fit is cut off, between two
@@ -49,6 +50,7 @@ pub fn try_to_field<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// # Errors
 /// The bytes are not UTF-8.
 pub fn from_field(field: &[u8]) -> Result<&str, Utf8Error> {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    core::str::from_utf8(&field[..end])
+    // Looks at several bytes at a time.
+    let text = CStr::from_bytes_until_nul(field).map_or(field, CStr::to_bytes);
+    core::str::from_utf8(text)
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::entry::Entry;
-use crate::error::{PushError, PushErrorKind, ReserveError};
+use crate::error::{PushError, ReserveError};
 use crate::memory::BlockMemory;
 use crate::raw::{Appender, OwnedChain};
 
@@ -35,20 +35,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// The set can't grow. The entry is given back; what was pushed before stays.
     #[inline]
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
-        match self.appender.push(entry) {
-            Ok(()) => Ok(()),
-            Err(entry) => match self.grow() {
-                Ok(()) => self.push_within_capacity(entry),
-                Err(error) => Err(PushError::new(entry, PushErrorKind::Reserve(error))),
-            },
-        }
-    }
-
-    // Out of line, for it is rare; without the entry, which stays in registers around it.
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) -> Result<(), ReserveError> {
-        self.try_reserve(1)
+        self.appender.push(entry, Some(self.limit))
     }
 
     /// Writes an entry in a block that the set has. Never allocates.
@@ -57,9 +44,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// The capacity is used up. The entry is given back; what was pushed before stays.
     #[inline]
     pub fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
-        self.appender
-            .push(entry)
-            .map_err(|entry| PushError::new(entry, PushErrorKind::CapacityUsed))
+        self.appender.push(entry, None)
     }
 
     /// Writes all entries of a slice, or none.

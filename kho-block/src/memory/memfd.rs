@@ -31,9 +31,9 @@ use crate::error::{
 ///
 /// Address space is reserved for the largest size at the start, so blocks never move. The file
 /// grows in steps, and what it grows by is allocated then and there: writing to a block that a set
-/// has can't fail for want of memory. From 2 MiB on it grows by huge pages where the system has them
-/// (Linux 6.1, whatever is set for shared memory but `deny`): the Live Update Orchestrator preserves
-/// each as one.
+/// has can't fail for want of memory. A file of more than 256 KiB consists of huge pages where the
+/// system has them (Linux 6.1, whatever is set for shared memory but `deny`): the Live Update
+/// Orchestrator preserves each as one.
 ///
 /// No safe method lets the descriptor out while the file is mapped for writing:
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory. Writing the file through
@@ -112,6 +112,8 @@ pub struct SealError {
 }
 
 const SMALLEST_STEP: usize = 64 << 10;
+/// A file that gets longer than this takes a whole huge page.
+const HUGE_FROM: usize = 256 << 10;
 
 /// Linux 6.1, `uapi/asm-generic/mman-common.h`; the same on every architecture.
 const MADV_COLLAPSE: libc::c_int = 25;
@@ -225,14 +227,17 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         self.ledger.with(|ledger| ledger.free_preserved())
     }
 
-    /// Adds blocks, up to `wanted` of them or as many as there are, whichever is more, but not
-    /// beyond the end of a huge page; or fewer if there is no such space.
+    /// Adds blocks: `wanted` of them or as many as there are, whichever is more, while that makes a
+    /// small file; then those up to the end of a huge page. Or fewer if there is no such space.
     fn grow(&self, ledger: &mut Ledger, wanted: usize) -> Result<(), AllocErrorKind> {
         let len = (ledger.len() + 1) * BLOCK_SIZE;
         let room = (self.map.len() - len) / BLOCK_SIZE * BLOCK_SIZE;
         let unit = HUGE_PAGE.max(BLOCK_SIZE);
         let mut step = wanted.saturating_mul(BLOCK_SIZE).max(len).max(SMALLEST_STEP);
-        step = step.min(unit - len % unit).min(room);
+        if len + step > HUGE_FROM {
+            step = unit - len % unit;
+        }
+        step = step.min(room);
         if step == 0 {
             return Err(AllocErrorKind::Full);
         }

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use super::{Entries, OwnedChain};
 use crate::entry::Entry;
+use crate::error::{PushError, PushErrorKind};
 use crate::memory::BlockMemory;
 
 /// Where the next entry goes. Publishes a block when it begins the next one, and on drop.
@@ -44,11 +45,14 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         appender
     }
 
-    /// Writes an entry behind the last, or gives it back where no block has room.
+    /// Writes an entry behind the last. Where no reserved block has room, the chain grows up to
+    /// `limit` blocks, or not at all for `None`.
     #[inline]
-    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
-        if self.next == self.end && !self.open_next() {
-            return Err(entry);
+    pub(crate) fn push(&mut self, entry: T, limit: Option<usize>) -> Result<(), PushError<T>> {
+        if self.next == self.end {
+            if let Err(kind) = self.open_next(limit) {
+                return Err(PushError::new(entry, kind));
+            }
         }
         self.write(entry);
         Ok(())
@@ -67,7 +71,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     /// Copies as many entries as the reserved blocks have room for; says how many.
     pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
         let mut rest = entries;
-        while !rest.is_empty() && (self.next != self.end || self.open_next()) {
+        while !rest.is_empty() && (self.next != self.end || self.open_next(None).is_ok()) {
             let (now, later) = rest.split_at(rest.len().min(self.room()).min(Self::PIECE));
             let from = NonNull::from(now).cast();
             // SAFETY: this many slots from `next` on are this value's to write (A1), so the
@@ -86,15 +90,14 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         unsafe { self.end.offset_from(self.next) }.unsigned_abs()
     }
 
-    /// Publishes the open block and opens the first spare one. `false`: there is none.
+    /// Publishes the open block and opens the first spare one, which is a new one if there is none and
+    /// the chain may grow. If it returns `Ok` there is room.
     #[inline]
-    fn open_next(&mut self) -> bool {
-        let Some(first) = publish_and_find_spare(self.chain, self.position, self.written()) else {
-            return false;
-        };
+    fn open_next(&mut self, limit: Option<usize>) -> Result<(), PushErrorKind> {
+        let first = publish_and_find_spare(self.chain, self.position, self.written(), limit)?;
         // INVARIANT (A1): the spare block after the last linked one, nothing in it published.
         self.open(self.chain.entries.linked, first, 0);
-        true
+        Ok(())
     }
 
     /// Opens the last linked block, if there is one, behind its entries.
@@ -165,7 +168,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
 }
 
 /// Publishes `written` entries, if any, of the block at `position`; the first slot of the first spare
-/// block, if there is one.
+/// block, which is a new one if there is none and the chain may grow.
 // Out of line, for it is rare; and not a method of the appender, whose fields stay in registers as
 // long as no reference to it leaves the loop around `push`.
 #[cold]
@@ -174,12 +177,17 @@ fn publish_and_find_spare<T: Entry, M: BlockMemory>(
     chain: &mut OwnedChain<T, M>,
     position: usize,
     written: usize,
-) -> Option<NonNull<T>> {
+    limit: Option<usize>,
+) -> Result<NonNull<T>, PushErrorKind> {
     if written > 0 {
         chain.publish(position, written);
     }
     let spare = chain.entries.linked;
-    (spare < chain.entries.blocks.len()).then(|| chain.entries.entries(spare))
+    if spare == chain.entries.blocks.len() {
+        let limit = limit.ok_or(PushErrorKind::CapacityUsed)?;
+        chain.try_reserve(1, limit).map_err(PushErrorKind::Reserve)?;
+    }
+    Ok(chain.entries.entries(spare))
 }
 
 impl<T: Entry, M: BlockMemory> Drop for Appender<'_, T, M> {

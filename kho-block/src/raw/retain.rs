@@ -80,7 +80,7 @@ impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
     /// Appends `entry`, which is the next one.
     fn keep(&mut self, entry: T) {
         self.skip();
-        let kept = self.appender.push(entry);
+        let kept = self.appender.push(entry, None);
         debug_assert!(kept.is_ok(), "what was in the blocks before fits again");
     }
 }
