@@ -21,11 +21,9 @@ void host_object_free(void);
 void host_warned(void);
 void host_logged(void);
 
-bool shim_warn(bool condition)
+void shim_warned(void)
 {
-	if (condition)
-		host_warned();
-	return condition;
+	host_warned();
 }
 
 void shim_log(const char *format, ...)

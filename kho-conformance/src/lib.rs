@@ -16,11 +16,13 @@ mod cset;
 #[cfg(kho_linux)]
 #[allow(unsafe_code)]
 mod host;
+mod linux;
 
 #[cfg(kho_linux)]
 pub use arena::{Arena, Events, Usage};
 #[cfg(kho_linux)]
 pub use cset::{CSet, Refusal};
+pub use linux::linux;
 
 /// Size of a page, and so of a block, in bytes: `KHO_PAGE_SIZE` when this was built, or 4096.
 pub const PAGE: usize = number(env!("KHO_PAGE_BYTES"));
@@ -33,15 +35,4 @@ const fn number(text: &str) -> usize {
         i += 1;
     }
     number
-}
-
-/// The package and version of the kernel whose C code is in here, or why there is none.
-///
-/// # Errors
-/// There is no C code to test against.
-pub fn linux() -> Result<&'static str, &'static str> {
-    match option_env!("KHO_LINUX_VERSION") {
-        Some(version) => Ok(version),
-        None => Err(option_env!("KHO_LINUX_SKIPPED").unwrap_or("no reason given")),
-    }
 }

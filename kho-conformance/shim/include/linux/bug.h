@@ -4,7 +4,15 @@
 
 #include <linux/types.h>
 
-bool shim_warn(bool condition);
+void shim_warned(void);
+
+/* What does not warn costs a branch, as in the kernel. */
+static inline bool shim_warn(bool condition)
+{
+	if (__builtin_expect(condition, 0))
+		shim_warned();
+	return condition;
+}
 
 /* Every time: a test counts them. */
 #define WARN_ON(condition) shim_warn(!!(condition))
