@@ -8,15 +8,11 @@
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, SetHead};
+use kho_examples::entries::{Missed, Process};
 
 /// The most blocks a set may have here. The kernel follows 10,000, which is 1.27 million entries of
 /// 32 bytes; this is all that a memfd of 64 GiB holds. Both sides must agree to go beyond.
 pub(crate) const BLOCK_LIMIT: usize = 1 << 24;
-
-/// Bytes for a process's name, an open file's target and a memory map's path. Longer paths are cut.
-pub(crate) const NAME_LEN: usize = 68;
-pub(crate) const TARGET_LEN: usize = 112;
-pub(crate) const PATH_LEN: usize = 80;
 
 /// The root: the only entry of the only set whose head crosses outside of the blocks.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
@@ -44,23 +40,6 @@ pub(crate) struct Snapshot {
     pub(crate) times: Times,
 }
 
-/// What the snapshot could not read.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
-#[repr(C)]
-#[entry(name = "handover-missed", version = 1)]
-pub(crate) struct Missed {
-    /// Processes that ended while they were read.
-    pub(crate) vanished: u64,
-    /// Processes that could not be read for another reason.
-    pub(crate) unreadable: u64,
-    /// Processes whose open files may not be seen.
-    pub(crate) files_denied: u64,
-    /// Processes whose memory maps may not be seen.
-    pub(crate) maps_denied: u64,
-    /// Paths that were cut to fit their field.
-    pub(crate) paths_cut: u64,
-}
-
 /// How long the predecessor took, in nanoseconds, and when it left, by the monotonic clock, which
 /// goes on across `exec`.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
@@ -72,54 +51,6 @@ pub(crate) struct Times {
     pub(crate) reserve: u64,
     pub(crate) freeze: u64,
     pub(crate) left: u64,
-}
-
-#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
-#[repr(C)]
-#[entry(name = "process", version = 1)]
-pub(crate) struct Process {
-    pub(crate) pid: i32,
-    pub(crate) parent: i32,
-    /// Clock ticks from boot to the start of the process.
-    pub(crate) start_time: u64,
-    pub(crate) resident_bytes: u64,
-    pub(crate) virtual_bytes: u64,
-    pub(crate) files: SetHead<OpenFile>,
-    pub(crate) maps: SetHead<MemoryMap>,
-    /// The letter that `ps` shows.
-    pub(crate) state: u32,
-    #[entry(text)]
-    pub(crate) name: [u8; NAME_LEN],
-}
-
-#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
-#[repr(C)]
-#[entry(name = "open-file", version = 1)]
-pub(crate) struct OpenFile {
-    pub(crate) number: u32,
-    /// The flags of `open`.
-    pub(crate) flags: u32,
-    pub(crate) position: u64,
-    #[entry(text)]
-    pub(crate) target: [u8; TARGET_LEN],
-}
-
-#[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
-#[repr(C)]
-#[entry(name = "memory-map", version = 1)]
-pub(crate) struct MemoryMap {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) offset: u64,
-    pub(crate) inode: u64,
-    /// `rwxp`, as in `/proc`.
-    #[entry(text)]
-    pub(crate) permissions: [u8; 4],
-    /// `major:minor`, as in `/proc`.
-    #[entry(text)]
-    pub(crate) device: [u8; 12],
-    #[entry(text)]
-    pub(crate) path: [u8; PATH_LEN],
 }
 
 /// Load for measurements: 32 bytes that follow from their index.

@@ -2,11 +2,13 @@
 //! allocates nothing.
 
 use kho_block::{BlockSet, Entry, MemfdMemory, ReserveError, SetHead};
+use kho_examples::entries::{MemoryMap, OpenFile, Process};
+use kho_examples::live::LiveProcess;
 
 use crate::clock;
-use crate::entries::{BLOCK_LIMIT, MemoryMap, OpenFile, Process, Snapshot, Synthetic, Times};
+use crate::entries::{BLOCK_LIMIT, Snapshot, Synthetic, Times};
 use crate::progress::Progress;
-use crate::source::{LiveProcess, Source};
+use crate::source::Source;
 
 type Set<'m, T> = BlockSet<T, &'m MemfdMemory>;
 

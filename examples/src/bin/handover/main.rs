@@ -25,7 +25,6 @@ mod freeze;
 mod inherited;
 mod jump;
 mod predecessor;
-mod proc_table;
 mod progress;
 mod report;
 mod restore;
@@ -33,7 +32,6 @@ mod source;
 mod successor;
 #[cfg(test)]
 mod tests;
-mod text;
 mod verify;
 
 /// Hand the live process table over to a successor of this program, and verify it there

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 
 use anyhow::Context as _;
 use kho_block::MemfdMemory;
+use kho_examples::proc_table;
 
 use crate::entries::Times;
 use crate::freeze::{Plan, Reserved};
 use crate::jump::{Crossing, jump};
 use crate::source::Source;
-use crate::{clock, inherited, proc_table};
+use crate::{clock, inherited};
 
 pub(crate) struct Options {
     pub(crate) synthetic_count: u64,

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 use kho_block::ReadMemory;
+use kho_examples::entries::Missed;
+use kho_examples::live::LiveProcess;
 
-use crate::entries::Missed;
 use crate::restore::{Restore, Restored, Totals};
-use crate::source::LiveProcess;
 
 pub(crate) struct Report<'a, R: Restore> {
     pub(crate) restored: &'a Restored<R>,

@@ -7,8 +7,9 @@ use kho_block::{
     BlockSet, Entries, Entry, MemfdMemory, PhysAddr, ReadMemory, RestoreError, SealedMemfd,
     SetHead, SetView, text,
 };
+use kho_examples::entries::{MemoryMap, OpenFile, Process};
 
-use crate::entries::{BLOCK_LIMIT, Generation, MemoryMap, OpenFile, Process, Snapshot, Synthetic};
+use crate::entries::{BLOCK_LIMIT, Generation, Snapshot, Synthetic};
 
 /// A memory to restore from: what is sealed is viewed in place, what is ours is claimed. Both give
 /// something that reads the same.

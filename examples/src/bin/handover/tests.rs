@@ -3,15 +3,17 @@
 use std::os::fd::OwnedFd;
 
 use kho_block::{MemfdMemory, PhysAddr, SealedMemfd, SetHead};
+use kho_examples::entries::Missed;
+use kho_examples::live::{LiveFile, LiveMap, LiveProcess};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{pread, pwrite};
 
 use crate::corrupt::{Flip, all_blocks};
-use crate::entries::{Generation, Missed, Snapshot, Synthetic, Times};
+use crate::entries::{Generation, Snapshot, Synthetic, Times};
 use crate::freeze::{Plan, Reserved};
 use crate::inherited::{Inherited, claim_memory};
 use crate::restore::Restored;
-use crate::source::{LiveFile, LiveMap, LiveProcess, Source};
+use crate::source::Source;
 use crate::verify::verify;
 
 /// Processes with one block of files and up to three of maps. Two are forks of each other: their

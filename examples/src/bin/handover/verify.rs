@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, ensure};
 use kho_block::bytemuck;
+use kho_examples::live::LiveProcess;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::entries::{Snapshot, Synthetic};
 use crate::progress::Progress;
 use crate::restore::{Restore, Restored, describe};
-use crate::source::{LiveProcess, ProcessDigest};
+use crate::source::ProcessDigest;
 
 /// Verifies every entry; returns the processes, as they were.
 pub(crate) fn verify<R: Restore>(restored: &Restored<R>) -> anyhow::Result<Vec<LiveProcess>> {

@@ -10,11 +10,14 @@ use procfs::{ProcError, ProcResult};
 use rustix::io::Errno;
 
 use crate::entries::{Missed, NAME_LEN, PATH_LEN, TARGET_LEN};
-use crate::source::{LiveFile, LiveMap, LiveProcess};
+use crate::live::{LiveFile, LiveMap, LiveProcess};
 use crate::text::{cut_name, cut_path};
 
-/// All processes that can be seen, in the order of their ids.
-pub(crate) fn read() -> anyhow::Result<(Vec<LiveProcess>, Missed)> {
+/// All processes that can be seen, in the order of their ids, and what was missed.
+///
+/// # Errors
+/// The table can't be listed, or is empty.
+pub fn read() -> anyhow::Result<(Vec<LiveProcess>, Missed)> {
     let listed = procfs::process::all_processes().context("can't list the processes in /proc")?;
     let (processes, missed) = read_all(listed);
     ensure!(!processes.is_empty(), "no process can be seen in /proc: is it mounted?");
