@@ -1,157 +1,103 @@
-//! What is measured: a set in each kind of memory, beside a `Vec`.
+//! What is measured, as the workloads see it: collections of entries.
+//!
+//! | trait | who has it |
+//! |---|---|
+//! | [`Contender`] | all: grows by pushing, is read in order |
+//! | [`Reversible`] | all but the arena and the pieces: is read from the end |
+//! | [`Array`] | `Vec` and the sets: room ahead, bulk copies, indices, slices |
+//!
+//! The kernel's C code has its own loops, in C, and is no contender in this sense.
 
-use std::rc::Rc;
+mod arena;
+mod list;
+mod pieces;
+mod set;
+mod vec;
 
-use kho_block::{BlockMemory, BlockSet, HeapMemory, MemfdMemory, Writer};
+use crate::Sample;
 
-use crate::{MemorySlot, SLOTS_PER_BLOCK};
+pub use pieces::Pieces;
+pub use set::{Blocks, Memory, block_limit};
+pub use typed_arena::Arena;
+pub use vec::{VecCursor, VecWriter};
 
-/// A collection of slots.
-///
-/// The `for` loop is measured over `&C`, which a bound of the workload asks for.
-pub trait Contender {
+/// A collection of entries that are pushed, and read in order.
+pub trait Contender<T: Sample>: Sized {
     /// What the results call it.
     const NAME: &'static str;
 
-    /// What slots are pushed into.
-    type Pusher<'a>: Push
+    /// What entries are pushed into.
+    type Pusher<'a>: Push<T>
     where
         Self: 'a;
 
-    /// An empty collection with room for `len` slots, in memory of its own.
+    /// An empty collection without room, in memory of its own, that may grow to `most` entries.
+    fn growing(most: usize) -> Self;
+
+    /// An empty collection in memory of its own, with room for `len` entries if it can have such.
     fn with_capacity(len: usize) -> Self;
 
-    /// Starts pushing behind the last slot.
+    /// Starts pushing behind the last entry.
     fn pusher(&mut self) -> Self::Pusher<'_>;
 
-    /// Removes all slots, and keeps the capacity.
-    fn clear(&mut self);
-
-    /// The slot at `index`.
-    fn get(&self, index: usize) -> Option<&MemorySlot>;
-
-    /// The slots in order.
-    fn iter(&self) -> impl Iterator<Item = &MemorySlot>;
-
-    /// The slots in order, a slice of a block's length at a time.
-    fn chunks(&self) -> impl Iterator<Item = &[MemorySlot]>;
+    /// The entries in order. By `&mut`, for an arena lends its entries in no other way.
+    fn iter(&mut self) -> impl Iterator<Item = &T>;
 }
 
-/// Takes slots, for which there is room.
-pub trait Push {
-    /// Appends a slot.
-    fn push(&mut self, slot: MemorySlot);
+/// A contender that can be read from its end.
+pub trait Reversible<T: Sample>: Contender<T> {
+    /// The entries, last one first.
+    fn reversed(&mut self) -> impl Iterator<Item = &T>;
 }
 
-impl Contender for Vec<MemorySlot> {
-    const NAME: &'static str = "vec";
-
-    type Pusher<'a> = &'a mut Self;
-
-    fn with_capacity(len: usize) -> Self {
-        Self::with_capacity(len)
-    }
-
-    fn pusher(&mut self) -> &mut Self {
-        self
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-
-    #[inline]
-    fn get(&self, index: usize) -> Option<&MemorySlot> {
-        self.as_slice().get(index)
-    }
-
-    #[inline]
-    fn iter(&self) -> impl Iterator<Item = &MemorySlot> {
-        self.as_slice().iter()
-    }
-
-    #[inline]
-    fn chunks(&self) -> impl Iterator<Item = &[MemorySlot]> {
-        self.as_slice().chunks(SLOTS_PER_BLOCK)
-    }
-}
-
-impl Push for &mut Vec<MemorySlot> {
-    #[inline]
-    fn push(&mut self, slot: MemorySlot) {
-        Vec::push(self, slot);
-    }
-}
-
-/// A set, with a share in the memory that its blocks are in.
-pub type Blocks<M> = BlockSet<MemorySlot, Rc<M>>;
-
-/// A kind of memory that sets are measured in.
-pub trait Memory: BlockMemory {
-    /// What the results call a set in it.
-    const NAME: &'static str;
-
-    /// A new memory without blocks.
-    fn create() -> Self;
-}
-
-impl Memory for HeapMemory {
-    const NAME: &'static str = "heap";
-
-    fn create() -> Self {
-        Self::new()
-    }
-}
-
-impl Memory for MemfdMemory {
-    const NAME: &'static str = "memfd";
-
-    fn create() -> Self {
-        Self::new("bench").expect("a memfd can be made and mapped")
-    }
-}
-
-impl<M: Memory> Contender for Blocks<M> {
-    const NAME: &'static str = M::NAME;
-
-    type Pusher<'a>
-        = Writer<'a, MemorySlot, Rc<M>>
+/// A contender that has room ahead, and an index.
+pub trait Array<T: Sample>: Reversible<T> {
+    /// What writes where there is room.
+    type Writer<'a>: Write<T>
     where
         Self: 'a;
 
-    fn with_capacity(len: usize) -> Self {
-        let mut set = Self::new_in(Rc::new(M::create()));
-        set.try_reserve(len).expect("the memory has room");
-        set
-    }
+    /// What reads from any index on.
+    type Cursor<'a>: Cursor<'a, T>
+    where
+        Self: 'a;
 
-    fn pusher(&mut self) -> Self::Pusher<'_> {
-        self.writer()
-    }
+    /// Starts writing behind the last entry.
+    fn writer(&mut self) -> Self::Writer<'_>;
 
-    fn clear(&mut self) {
-        self.clear();
-    }
+    /// Removes all entries, and keeps the room.
+    fn clear(&mut self);
 
-    #[inline]
-    fn get(&self, index: usize) -> Option<&MemorySlot> {
-        (**self).get(index)
-    }
+    /// Appends copies of entries, for which there is room.
+    fn extend_from_slice(&mut self, entries: &[T]);
 
-    #[inline]
-    fn iter(&self) -> impl Iterator<Item = &MemorySlot> {
-        (**self).iter()
-    }
+    /// The entry at `index`.
+    fn get(&self, index: usize) -> Option<&T>;
 
-    #[inline]
-    fn chunks(&self) -> impl Iterator<Item = &[MemorySlot]> {
-        (**self).chunks()
-    }
+    /// A cursor at the first entry.
+    fn cursor(&self) -> Self::Cursor<'_>;
+
+    /// The entries in order, a slice of a block's length at a time.
+    fn chunks(&self) -> impl Iterator<Item = &[T]>;
 }
 
-impl<M: Memory> Push for Writer<'_, MemorySlot, Rc<M>> {
-    #[inline]
-    fn push(&mut self, slot: MemorySlot) {
-        self.push_within_capacity(slot).expect("the capacity was reserved");
-    }
+/// Takes entries.
+pub trait Push<T> {
+    /// Appends an entry, and grows the collection where it has to.
+    fn push(&mut self, entry: T);
+}
+
+/// Takes entries, for which there is room.
+pub trait Write<T> {
+    /// Appends an entry.
+    fn write(&mut self, entry: T);
+
+    /// Takes back all that it was given.
+    fn roll_back(self);
+}
+
+/// Reads in order, from any index on.
+pub trait Cursor<'a, T: 'a>: Iterator<Item = &'a T> {
+    /// Moves to the entry at `index`.
+    fn seek(&mut self, index: usize);
 }

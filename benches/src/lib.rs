@@ -5,54 +5,51 @@
 
 mod chase;
 mod contender;
+pub mod end_to_end;
+#[cfg(kho_linux)]
+pub mod kernel;
+#[path = "../../kho-conformance/src/linux.rs"]
+mod linux;
+mod malloc;
+mod nested;
 mod restore;
+mod sample;
+mod threads;
 mod workload;
 
-use bytemuck::{Pod, Zeroable};
-use kho_block::Entry;
-
 pub use chase::PointerChase;
-pub use contender::{Blocks, Contender, Memory, Push};
-pub use restore::{Evictor, Preserved, Restore};
+pub use contender::{
+    Arena, Array, Blocks, Contender, Cursor, Memory, Pieces, Push, Reversible, VecCursor,
+    VecWriter, Write, block_limit,
+};
+pub use linux::linux;
+pub use malloc::allocate_large_ones_afresh;
+pub use nested::{FILES, Nested, ReadNested, SESSIONS, SetSessions, VecSessions};
+#[cfg(kho_linux)]
+pub use restore::PreservedByC;
+pub use restore::{Evictor, Kept, Preserved, ReadBack, Restore};
+pub use sample::{Bytes8, Bytes64, Bytes80, Bytes512, MemorySlot, Sample};
+pub use threads::{Parallel, par_fill, par_fold, pool};
 pub use workload::{
-    chunks, fill, fold, for_count, for_loop, gather, random_indices, reserve_and_fill,
+    WORKLOADS, bulk_append, chunks, copy, fill, filled, fold, for_count, for_loop, gather,
+    grow_and_push, numbered, push, random_indices, reserve_and_fill, reverse, rewrite, roll_back,
+    seek,
 };
 
-/// An entry of four `u64`; 127 fit in a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
-#[repr(C)]
-pub struct MemorySlot {
-    /// Where the guest sees it.
-    pub guest: u64,
-    /// Where the host has it.
-    pub host: u64,
-    /// Its length.
-    pub len: u64,
-    /// Its flags.
-    pub flags: u64,
-}
+/// What the results call the kernel's C code.
+pub const KERNEL: &str = "kernel's C";
 
-impl MemorySlot {
-    /// A slot whose fields follow from a number.
-    #[inline]
-    #[must_use]
-    pub fn numbered(number: u64) -> Self {
-        Self { guest: number << 21, host: !number, len: 1 << 21, flags: number & 3 }
-    }
+/// How few entries the smallest runs have: one block of them.
+pub const TINY: usize = 100;
 
-    /// A sum that every field has a part in.
-    #[inline]
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        self.guest.wrapping_add(self.host).wrapping_add(self.len).wrapping_add(self.flags)
-    }
-}
-
-/// How many slots the small runs have: they fit in a core's caches.
+/// How many entries the small runs have: they fit in a core's caches.
 pub const SMALL: usize = 10_000;
 
-/// How many slots the large runs have: 10,000 full blocks, the longest chain that Linux follows.
+/// How many entries the large runs have: 10,000 full blocks, the longest chain that Linux follows.
 pub const LARGE: usize = 10_000 * SLOTS_PER_BLOCK;
 
+/// How many entries the largest runs have: 3.2 GB.
+pub const HUGE: usize = 100_000_000;
+
 /// How many slots fit in a block of 4 KiB.
-pub const SLOTS_PER_BLOCK: usize = kho_block::abi::count_per_block(4096, size_of::<MemorySlot>());
+pub const SLOTS_PER_BLOCK: usize = <MemorySlot as Sample>::PER_BLOCK;

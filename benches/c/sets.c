@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * Sets of slots, written and read by loops in C around the functions of kho_block.c. src/kernel.rs
+ * calls these; a `struct bench_set` is used by one thread at a time.
+ */
+#include "host.h"
+#include "sets.h"
+#include <linux/kho_block.h>
+#include <linux/slab.h>
+#include <stdlib.h>
+
+/* MemorySlot of src/lib.rs. */
+struct slot {
+	u64 guest, host, len, flags;
+};
+
+struct bench_set {
+	struct kho_block_set set;
+	struct arena arena;
+};
+
+/* MemorySlot::numbered. */
+static inline void write_slot(struct slot *slot, u64 number)
+{
+	slot->guest = number << 21;
+	slot->host = ~number;
+	slot->len = 1 << 21;
+	slot->flags = number & 3;
+}
+
+/* MemorySlot::digest. */
+static inline u64 digest(const struct slot *slot)
+{
+	return slot->guest + slot->host + slot->len + slot->flags;
+}
+
+/* A set without blocks, in a memory of `room` pages; or null. */
+struct bench_set *bench_new(size_t room)
+{
+	struct bench_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	if (!arena_init(&s->arena, room)) {
+		free(s);
+		return NULL;
+	}
+	kho_block_set_init(&s->set, sizeof(struct slot));
+	return s;
+}
+
+void bench_delete(struct bench_set *s)
+{
+	arena_enter(&s->arena);
+	kho_block_set_destroy(&s->set);
+	arena_exit(&s->arena);
+	free(s);
+}
+
+/* Room for `len` slots in all. */
+int bench_grow(struct bench_set *s, u64 len)
+{
+	arena_enter(&s->arena);
+	return kho_block_set_grow(&s->set, len);
+}
+
+/* Frees the blocks that `len` slots do not need. */
+void bench_shrink(struct bench_set *s, u64 len)
+{
+	arena_enter(&s->arena);
+	kho_block_set_shrink(&s->set, len);
+}
+
+void bench_clear(struct bench_set *s)
+{
+	kho_block_set_clear(&s->set);
+}
+
+/* Writes slots from the first on; says how many there was room for. */
+u64 bench_fill(struct bench_set *s, u64 len)
+{
+	struct kho_block_set_it it;
+	struct slot *slot;
+	u64 number;
+
+	kho_block_set_it_init(&it, &s->set);
+	for (number = 0; number < len; number++) {
+		slot = kho_block_set_it_reserve_entry(&it);
+		if (!slot)
+			break;
+		write_slot(slot, number);
+	}
+	return number;
+}
+
+/* The same into a set without blocks, which grows before each slot, as LUO's sets do. */
+u64 bench_grow_and_fill(struct bench_set *s, u64 len)
+{
+	struct kho_block_set_it it;
+	struct slot *slot;
+	u64 number;
+
+	arena_enter(&s->arena);
+	for (number = 0; number < len; number++) {
+		if (kho_block_set_grow(&s->set, number + 1))
+			break;
+		/* An iterator over a set without blocks stays at its end. */
+		if (number == 0)
+			kho_block_set_it_init(&it, &s->set);
+		slot = kho_block_set_it_reserve_entry(&it);
+		if (!slot)
+			break;
+		write_slot(slot, number);
+	}
+	return number;
+}
+
+/* Every block holds a slot; so for the other readers. */
+u64 bench_sum(struct bench_set *s)
+{
+	struct kho_block_set_it it;
+	struct slot *slot;
+	u64 sum = 0;
+
+	kho_block_set_it_init(&it, &s->set);
+	while ((slot = kho_block_set_it_read_entry(&it)))
+		sum += digest(slot);
+	return sum;
+}
+
+/* How many slots hold a guest address. */
+u64 bench_count(struct bench_set *s, u64 address)
+{
+	struct kho_block_set_it it;
+	struct slot *slot;
+	u64 count = 0;
+
+	kho_block_set_it_init(&it, &s->set);
+	while ((slot = kho_block_set_it_read_entry(&it)))
+		if (slot->guest <= address && address - slot->guest < slot->len)
+			count++;
+	return count;
+}
+
+/* From the last slot to the first. */
+u64 bench_sum_reverse(struct bench_set *s)
+{
+	struct kho_block_set_it it;
+	struct slot *slot;
+	u64 sum = 0;
+
+	kho_block_set_it_init(&it, &s->set);
+	/* kho_block.c has no function that goes to the end. */
+	if (it.block) {
+		it.block = list_last_entry(&s->set.blocks, struct kho_block, list);
+		it.i = it.block->ser->count;
+	}
+	while ((slot = kho_block_set_it_prev(&it)))
+		sum += digest(slot);
+	return sum;
+}
+
+long bench_blocks(const struct bench_set *s)
+{
+	return s->set.nblocks;
+}
+
+void forget_blocks(struct kho_block_set *set)
+{
+	struct kho_block *block, *after;
+
+	list_for_each_entry_safe(block, after, &set->blocks, list)
+		kfree(block);
+}
+
+/* The kernel ends: the set has no blocks, the pages stay. Returns the head. */
+u64 bench_hand_over(struct bench_set *s)
+{
+	u64 head = kho_block_set_head_pa(&s->set);
+
+	forget_blocks(&s->set);
+	kho_block_set_init(&s->set, sizeof(struct slot));
+	return head;
+}
+
+/* Into a set without blocks, of the same pages. */
+int bench_restore(struct bench_set *s, u64 head)
+{
+	arena_enter(&s->arena);
+	return kho_block_set_restore(&s->set, head);
+}
+
+/* The pages that were ever given out. */
+const void *bench_pages(const struct bench_set *s, size_t *count)
+{
+	*count = s->arena.touched;
+	return s->arena.base;
+}

@@ -1,0 +1,86 @@
+//! The file that the other formats write to.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::fd::OwnedFd;
+
+use anyhow::Context as _;
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+
+use super::blocks;
+
+/// A memfd behind a buffer that stays in a core's cache. Writing through it beats a mapping of the
+/// file, which faults at each page, and a buffer as long as the file, which does so too.
+pub struct Output(BufWriter<File>);
+
+const BUFFER: usize = 256 << 10;
+
+impl Output {
+    /// A new file; with `len`, that much of it is allocated.
+    ///
+    /// # Errors
+    /// The file can't be made, or memory is short.
+    pub fn new(len: Option<u64>) -> anyhow::Result<Self> {
+        let fd = memfd_create("end-to-end", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .context("can't make a memfd")?;
+        if let Some(len) = len {
+            fallocate(&fd, FallocateFlags::KEEP_SIZE, 0, len)
+                .context("can't allocate the memfd")?;
+        }
+        Ok(Self::to(fd))
+    }
+
+    /// A new file with at least `len` bytes in huge pages, if the system has them. It is one that
+    /// kho-block has made room in for its blocks, and given up.
+    ///
+    /// # Errors
+    /// The file can't be made, or memory is short.
+    pub fn in_huge_pages(len: usize) -> anyhow::Result<Self> {
+        Ok(Self::to(blocks::empty_file(len)?))
+    }
+
+    fn to(fd: OwnedFd) -> Self {
+        Self(BufWriter::with_capacity(BUFFER, File::from(fd)))
+    }
+
+    /// The file, sealed, with all that was written.
+    ///
+    /// # Errors
+    /// The rest of the buffer can't be written, or the file not be sealed.
+    pub fn finish(self) -> anyhow::Result<OwnedFd> {
+        let file = self.0.into_inner().context("can't write the memfd")?;
+        seal(file.into())
+    }
+}
+
+impl Write for Output {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Seals a file for the successor, who reads it in place.
+pub(super) fn seal(fd: OwnedFd) -> anyhow::Result<OwnedFd> {
+    let seals = SealFlags::WRITE | SealFlags::SHRINK;
+    // The kernel refuses while it holds on to one of the pages, as when it moves one. That passes.
+    let mut result = Err(Errno::BUSY);
+    for _ in 0..10 {
+        result = fcntl_add_seals(&fd, seals);
+        if result != Err(Errno::BUSY) {
+            break;
+        }
+    }
+    result.context("can't seal the memfd")?;
+    Ok(fd)
+}
