@@ -31,6 +31,7 @@ mod owned;
 #[cfg(feature = "rayon")]
 mod parallel;
 mod retain;
+mod stream;
 
 pub(crate) use append::Appender;
 pub use chunks::ChunksMut;

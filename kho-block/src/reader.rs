@@ -170,6 +170,11 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
             return;
         }
         let (first, skipped) = entries.locate(index);
+        if self.end == entries.len() {
+            self.front = entries.chunk(first)[skipped..].iter();
+            self.middle.positions = first + 1..entries.block_count();
+            return;
+        }
         let (last, before_end) = entries.locate(self.end - 1);
         if first == last {
             self.front = entries.chunk(first)[skipped..=before_end].iter();

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::{Entries, OwnedChain};
+use super::{Entries, OwnedChain, stream};
 use crate::entry::Entry;
 use crate::error::{PushError, PushErrorKind};
 use crate::memory::BlockMemory;
@@ -70,13 +70,20 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
 
     /// Copies as many entries as the reserved blocks have room for; says how many.
     pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
+        let is_large = size_of_val(entries) >= stream::LARGE;
+        let most = if is_large { usize::MAX } else { Self::PIECE };
         let mut rest = entries;
         while !rest.is_empty() && (self.next != self.end || self.open_next(None).is_ok()) {
-            let (now, later) = rest.split_at(rest.len().min(self.room()).min(Self::PIECE));
+            let (now, later) = rest.split_at(rest.len().min(self.room()).min(most));
             let from = NonNull::from(now).cast();
-            // SAFETY: this many slots from `next` on are this value's to write (A1), so the
-            // entries, which are borrowed, are not among them.
-            unsafe { from.copy_to_nonoverlapping(self.next, now.len()) };
+            if is_large {
+                // SAFETY: as below, in bytes.
+                unsafe { stream::copy(from.cast(), self.next.cast(), size_of_val(now)) };
+            } else {
+                // SAFETY: this many slots from `next` on are this value's to write (A1), so the
+                // entries, which are borrowed, are not among them.
+                unsafe { from.copy_to_nonoverlapping(self.next, now.len()) };
+            }
             // SAFETY: this many slots further is at most `end` (A1).
             self.next = unsafe { self.next.add(now.len()) };
             rest = later;
