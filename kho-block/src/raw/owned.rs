@@ -94,6 +94,9 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Makes every block preserved again, as it was before it was claimed.
     fn hand_back(&mut self) {
         let entries = mem::replace(&mut self.entries, Entries::empty());
+        if entries.blocks.is_empty() {
+            return;
+        }
         // SAFETY: the blocks are owned by this chain (I2), and each leaves its table for good.
         unsafe { self.memory.hand_over_all(entries.blocks.into_iter()) };
     }
@@ -155,6 +158,10 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     fn free_after(&mut self, keep: usize) {
         let Self { entries, memory } = self;
         let blocks = &mut entries.blocks;
+        // Most often there are none, and the memory need not be asked.
+        if blocks.len() <= keep {
+            return;
+        }
         let last_first = iter::from_fn(|| if blocks.len() > keep { blocks.pop() } else { None });
         // SAFETY: the blocks are owned by this chain (I2), and each just left its table.
         unsafe { memory.free_all(last_first) };
