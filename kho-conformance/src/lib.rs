@@ -5,7 +5,7 @@
 //! that KHO allocates, preserves, restores and frees, at the same physical addresses. `CSet` is a
 //! `struct kho_block_set` with its iterator.
 //!
-//! Without the C code ([`linux`] says why) there is nothing here but that function.
+//! Without the C code ([`linux()`] says why) there is nothing here but that function.
 
 #[cfg(kho_linux)]
 #[allow(unsafe_code)]
