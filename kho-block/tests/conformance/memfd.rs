@@ -127,7 +127,9 @@ fn a_large_file_has_huge_pages() {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mapping = smaps.split_once("/memfd:huge").expect("the file is mapped").1;
     let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps says it").1;
-    assert_eq!(huge.split_whitespace().next(), Some("8192"), "kB in huge pages");
+    let huge: usize = huge.split_whitespace().next().unwrap().parse().unwrap();
+    // A system that is short of them may refuse some.
+    assert!((2048..=8192).contains(&huge), "{huge} kB in huge pages");
 }
 
 #[test]
