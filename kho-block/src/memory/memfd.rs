@@ -234,7 +234,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         let room = (self.map.len() - len) / BLOCK_SIZE * BLOCK_SIZE;
         let unit = HUGE_PAGE.max(BLOCK_SIZE);
         let mut step = wanted.saturating_mul(BLOCK_SIZE).max(len).max(SMALLEST_STEP);
-        if len + step > HUGE_FROM {
+        if len.saturating_add(step) > HUGE_FROM {
             step = unit - len % unit;
         }
         step = step.min(room);

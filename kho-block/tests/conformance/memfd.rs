@@ -115,6 +115,15 @@ fn collapses() -> bool {
 }
 
 #[test]
+fn absurdly_many_at_once_fill_the_file() {
+    let memory = MemfdMemory::<BLOCK>::with_max_len("absurd", 100 * BLOCK).unwrap();
+    let mut owners = Vec::new();
+    let error = memory.allocate_all(usize::MAX, |block| owners.push(Owner::new(&memory, block)));
+    assert_eq!(error.unwrap_err().kind, AllocErrorKind::Full);
+    assert_eq!(owners.len(), 99);
+}
+
+#[test]
 fn a_large_file_has_huge_pages() {
     if !collapses() {
         println!("skipped: this system makes no huge pages for a memfd");
