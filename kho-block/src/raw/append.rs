@@ -77,7 +77,8 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
             let (now, later) = rest.split_at(rest.len().min(self.room()).min(most));
             let from = NonNull::from(now).cast();
             if is_large {
-                // SAFETY: as below, in bytes.
+                // SAFETY: these bytes are those of as many slots from `next` on, which are this value's
+                // to write (A1), so the entries, which are borrowed, are not among them.
                 unsafe { stream::copy(from.cast(), self.next.cast(), size_of_val(now)) };
             } else {
                 // SAFETY: this many slots from `next` on are this value's to write (A1), so the
