@@ -26,6 +26,41 @@ pub const HEADER_SIZE: usize = size_of::<BlockHeader>();
 #[doc(alias = "KHO_BLOCK_SIZE")]
 pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 
+/// The largest size of a block in bytes: 64 MiB.
+///
+/// No page of Linux is larger than 256 KiB (`PAGE_SIZE_256KB`, `arch/Kconfig`), no huge page of a
+/// kernel with pages of 4 or 16 KiB larger than 32 MiB. The bound keeps sums and distances over a few
+/// blocks far from overflow. Larger blocks do not compile:
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{Chain, PhysAddr, ReadError, ReadMemory, abi::MAX_BLOCK_SIZE};
+/// struct Memory;
+///
+/// impl ReadMemory for Memory {
+///     const BLOCK_SIZE: usize = 2 * MAX_BLOCK_SIZE;
+///     // …
+/// #   fn read(&self, _: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { Ok(()) }
+/// }
+///
+/// let chain = Chain::new(&Memory, PhysAddr::NULL, 8);
+/// ```
+pub const MAX_BLOCK_SIZE: usize = 64 << 20;
+
+/// Returns whether blocks may have this size in bytes: a power of two that is larger than the header
+/// and not larger than [`MAX_BLOCK_SIZE`].
+///
+/// ```
+/// use kho_block::abi::{MAX_BLOCK_SIZE, is_block_size};
+///
+/// assert!(is_block_size(4096) && is_block_size(32) && is_block_size(MAX_BLOCK_SIZE));
+/// assert!(!is_block_size(0) && !is_block_size(16) && !is_block_size(4095));
+/// assert!(!is_block_size(2 * MAX_BLOCK_SIZE));
+/// ```
+#[must_use]
+pub const fn is_block_size(size: usize) -> bool {
+    size.is_power_of_two() && size > HEADER_SIZE && size <= MAX_BLOCK_SIZE
+}
+
 /// The most blocks the kernel follows in one chain (`KHO_MAX_BLOCKS`).
 ///
 /// 10,000 blocks are 40 MiB, or 1.27 million entries of 32 bytes.
@@ -54,15 +89,34 @@ pub const fn count_per_block(block_size: usize, entry_size: usize) -> usize {
     }
 }
 
+/// Refuses at compile time what is no [block size](is_block_size).
+///
+/// # Panics
+/// In constant evaluation, so as a compile error: `block_size` is none.
+pub(crate) const fn assert_block_size(block_size: usize) {
+    assert!(is_block_size(block_size), "a block size is a power of two from 32 bytes to 64 MiB");
+}
+
+/// The most blocks that a set may have whose blocks hold up to `count_per_block` entries: as many as
+/// hold no more entries than a `usize` counts.
+///
+/// Whoever keeps to it need not look at each sum of counts, or product of a position, for overflow.
+/// Only 32-bit machines come near it.
+pub(crate) const fn countable_blocks(count_per_block: usize) -> usize {
+    match usize::MAX.checked_div(count_per_block) {
+        Some(blocks) => blocks,
+        None => usize::MAX,
+    }
+}
+
 /// [`count_per_block`] for `T`, refusing at compile time what can't be stored.
 ///
 /// # Panics
 /// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block or is
-/// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is not a power of two.
+/// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is no [block size](is_block_size).
 #[cfg(feature = "alloc")]
 pub(crate) const fn checked_count_per_block<T>(block_size: usize) -> usize {
-    assert!(block_size.is_power_of_two(), "a block size is a power of two");
-    assert!(block_size > HEADER_SIZE, "a block is larger than its header of 16 bytes");
+    assert_block_size(block_size);
     assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
     assert!(align_of::<T>() <= MAX_ENTRY_ALIGN, "an entry is aligned to at most 16 bytes");
     let count = count_per_block(block_size, size_of::<T>());
@@ -74,5 +128,77 @@ const _: () = {
     assert!(HEADER_SIZE == 16);
     assert!(core::mem::offset_of!(BlockHeader, next) == 0);
     assert!(core::mem::offset_of!(BlockHeader, count) == 8);
-    assert!(align_of::<BlockHeader>() == 8);
+    // What is relied on is where the bytes are. The alignment is 4 on 32-bit x86, else 8.
+    assert!(MAX_ENTRY_ALIGN % align_of::<BlockHeader>() == 0);
 };
+
+/// Blocks that are too large do not compile, whatever takes them.
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)] #[repr(C)] struct Byte(u8);
+/// # struct Memory;
+/// # impl ReadMemory for Memory {
+/// #     const BLOCK_SIZE: usize = 2 * MAX_BLOCK_SIZE;
+/// #     fn read(&self, _: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { Ok(()) }
+/// # }
+/// let set = ForeignSet::<Byte, _>::restore(&Memory, SetHead::EMPTY);
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)] #[repr(C)] struct Byte(u8);
+/// # struct Memory;
+/// # impl ReadMemory for Memory {
+/// #     const BLOCK_SIZE: usize = 2 * MAX_BLOCK_SIZE;
+/// #     fn read(&self, _: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { Ok(()) }
+/// # }
+/// # impl StableMemory for Memory {
+/// #     fn lend(&self, _: PhysAddr, _: usize) -> Result<&[u8], ReadError> { Ok(&[]) }
+/// # }
+/// let view = SetView::<Byte, _>::restore(&Memory, SetHead::EMPTY);
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
+/// let memory = HeapMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size();
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
+/// let memory = ImageMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size();
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
+/// let memory = SliceMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size(PhysAddr::NULL, &[]);
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
+/// let memory = MemfdMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_max_len("", 0);
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
+/// # let fd = MemfdMemory::new("").unwrap().into_fd();
+/// let memory = SealedMemfd::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size(fd);
+/// ```
+///
+/// The largest do:
+///
+/// ```
+/// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)] #[repr(C)] struct Byte(u8);
+/// let memory = SliceMemory::<MAX_BLOCK_SIZE>::with_block_size(PhysAddr::NULL, &[]);
+/// assert_eq!(Chain::new(&memory, PhysAddr::NULL, 8).count(), 0);
+/// assert!(ForeignSet::<Byte, _>::restore(&memory, SetHead::EMPTY).unwrap().is_empty());
+/// assert!(SetView::<Byte, _>::restore(&memory, SetHead::EMPTY).unwrap().is_empty());
+/// let memory = HeapMemory::<MAX_BLOCK_SIZE>::with_block_size();
+/// assert_eq!(BlockSet::<Byte, _>::new_in(&memory).capacity(), 0);
+/// let memory = ImageMemory::<MAX_BLOCK_SIZE>::with_block_size();
+/// let memory = MemfdMemory::<MAX_BLOCK_SIZE>::with_max_len("", MAX_BLOCK_SIZE).unwrap();
+/// let memory = SealedMemfd::<MAX_BLOCK_SIZE>::with_block_size(memory.seal().unwrap().into_fd());
+/// ```
+#[cfg(all(doctest, feature = "memfd", feature = "derive", target_os = "linux"))]
+struct LargeBlocks;

@@ -5,7 +5,10 @@ use core::iter::FusedIterator;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::abi::{BlockHeader, DEFAULT_BLOCK_LIMIT, HEADER_SIZE, count_per_block};
+use crate::abi::{
+    BlockHeader, DEFAULT_BLOCK_LIMIT, HEADER_SIZE, assert_block_size, count_per_block,
+    countable_blocks,
+};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::ReadMemory;
@@ -105,7 +108,7 @@ impl<'m, M: ReadMemory> Chain<'m, M> {
     /// The same with another limit.
     #[must_use]
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
-        const { assert!(M::BLOCK_SIZE.is_power_of_two(), "a block size is a power of two") };
+        const { assert_block_size(M::BLOCK_SIZE) };
         let max_count = count_per_block(M::BLOCK_SIZE, entry_size);
         Self { memory, next: head, walk: Walk::new(M::BLOCK_SIZE, max_count, limit) }
     }
@@ -160,7 +163,10 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// A walk along at most `limit` blocks, and no more than [`countable_blocks`]: so the sum of all
+    /// counts that pass here does not overflow, whatever the blocks say.
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
+        let limit = limit.min(countable_blocks(max_count));
         Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL }
     }
 

@@ -9,7 +9,10 @@ use alloc::vec::Vec;
 ///
 /// # Invariants
 /// Empty, or one value a block: strictly rising, the first 0, not one of them more than the block's
-/// position times `per_block`.
+/// position times `per_block`. There are at most [`countable_blocks`] blocks, so no such product
+/// overflows.
+///
+/// [`countable_blocks`]: crate::abi::countable_blocks
 #[derive(Clone, Default)]
 pub(crate) struct Starts(Vec<usize>);
 

@@ -6,6 +6,8 @@
 
 #[path = "hostile/arena.rs"]
 mod arena;
+#[path = "hostile/counts.rs"]
+mod counts;
 #[path = "hostile/lying.rs"]
 mod lying;
 #[path = "hostile/named.rs"]

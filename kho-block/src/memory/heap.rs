@@ -6,10 +6,14 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::ledger::{Ledger, State, Usage};
+use smallvec::SmallVec;
+
+use super::ledger::{Ledger, Usage};
 use super::lock::Lock;
-use super::{BlockMemory, ReadMemory, claim_each};
-use crate::abi::DEFAULT_BLOCK_SIZE;
+#[cfg(all(feature = "std", target_os = "linux", not(miri)))]
+use super::pages::huge_page_size;
+use super::{BlockMemory, ChainClaim, ReadMemory, claim_each};
+use crate::abi::{DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{
     AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind,
@@ -18,7 +22,7 @@ use crate::error::{
 /// Blocks on the heap: for tests, for benchmarks, and for state that is copied elsewhere later.
 ///
 /// An address is the block's address in this process, so sets live as long as the process. Blocks
-/// are placed in large extents, lowest address first; extents of 2 MiB and more ask for huge pages.
+/// are placed in large extents, lowest address first; extents as large as a huge page ask for some.
 /// Extents are given back when the memory is dropped.
 ///
 /// `Send` and `Sync` with the feature `std`.
@@ -32,6 +36,12 @@ use crate::error::{
 /// ```
 pub struct HeapMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     blocks: Lock<Blocks<BLOCK_SIZE>>,
+}
+
+/// Nobody says what huge pages there are.
+#[cfg(not(all(feature = "std", target_os = "linux", not(miri))))]
+fn huge_page_size() -> Option<usize> {
+    None
 }
 
 /// # Invariants
@@ -53,7 +63,10 @@ struct Extent {
     first: usize,
 }
 
-const HUGE_PAGE: usize = 2 << 20;
+/// Blocks that were taken and are to be zeroed, which is done without the lock.
+type Batch = SmallVec<[NonNull<u8>; BATCH]>;
+const BATCH: usize = 64;
+
 /// The first extent, in blocks. Each further one is as large as all before it.
 const FIRST_EXTENT: usize = 16;
 const LARGEST_EXTENT: usize = 1 << 30;
@@ -70,7 +83,7 @@ impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
     /// An empty memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing yet.
     #[must_use]
     pub const fn with_block_size() -> Self {
-        const { assert!(BLOCK_SIZE.is_power_of_two() && BLOCK_SIZE >= 32, "not a block size") };
+        const { assert_block_size(BLOCK_SIZE) };
         let ledger = Ledger::new();
         Self { blocks: Lock::new(Blocks { ledger, extents: Vec::new(), recent: 0 }) }
     }
@@ -80,9 +93,16 @@ impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
         self.blocks.with(|blocks| blocks.ledger.usage())
     }
 
-    /// Frees every block that was handed over and that nobody has claimed; says how many.
+    /// Frees every block that was handed over and that nobody has claimed. Returns how many there were.
     pub fn free_preserved(&self) -> usize {
         self.blocks.with(|blocks| blocks.ledger.free_preserved())
+    }
+
+    /// A block that was just made owned, zeroed.
+    fn zeroed(block: NonNull<u8>) -> NonNull<u8> {
+        // SAFETY: the ledger has just made the block this caller's alone, so nobody else uses it.
+        unsafe { block.write_bytes(0, BLOCK_SIZE) };
+        block
     }
 }
 
@@ -102,19 +122,20 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     /// Adds an extent for `wanted` blocks, or as large as all so far if that is more; or a smaller
     /// one if there is no such space.
     fn grow(&mut self, wanted: usize) -> Result<(), AllocErrorKind> {
-        const { assert!(BLOCK_SIZE <= LARGEST_EXTENT / FIRST_EXTENT, "a block is at most 64 MiB") };
+        const { assert!(MAX_BLOCK_SIZE <= LARGEST_EXTENT / FIRST_EXTENT) };
         let out_of_memory = AllocErrorKind::OutOfMemory;
         self.extents.try_reserve(1).map_err(|_| out_of_memory)?;
         let blocks = self.ledger.len().max(wanted);
         let blocks = blocks.clamp(FIRST_EXTENT, LARGEST_EXTENT / BLOCK_SIZE);
         let mut size = blocks * BLOCK_SIZE;
         loop {
-            let align = if size >= HUGE_PAGE { HUGE_PAGE.max(BLOCK_SIZE) } else { BLOCK_SIZE };
+            let huge_page = huge_page_size().filter(|huge_page| size >= *huge_page);
+            let align = huge_page.unwrap_or(BLOCK_SIZE).max(BLOCK_SIZE);
             let layout = Layout::from_size_align(size, align).map_err(|_| out_of_memory)?;
             // SAFETY: the size is not 0: it is at least one block.
             if let Some(base) = NonNull::new(unsafe { alloc(layout) }) {
                 let extent = Extent { base, layout, first: self.ledger.len() };
-                if let Err(kind) = self.ledger.grow(size / BLOCK_SIZE, State::Dirty) {
+                if let Err(kind) = self.ledger.grow(size / BLOCK_SIZE) {
                     drop(extent);
                     return Err(kind);
                 }
@@ -129,18 +150,18 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         }
     }
 
-    /// Takes the first free block, zeroed; if there is none, grows for `wanted` of them.
-    fn allocate(&mut self, wanted: usize) -> Result<NonNull<u8>, AllocError> {
-        let number = loop {
-            if let Some((number, _)) = self.ledger.allocate() {
-                break number;
+    /// Puts up to `wanted` free blocks in `batch`, which owns them; if there is none, grows for as many.
+    fn take_free(&mut self, batch: &mut Batch, wanted: usize) -> Result<(), AllocError> {
+        while batch.is_empty() {
+            while batch.len() < wanted.min(BATCH) {
+                let Some((number, _)) = self.ledger.allocate() else { break };
+                batch.push(self.block(number));
             }
-            self.grow(wanted).map_err(AllocError::new)?;
-        };
-        let block = self.block(number);
-        // SAFETY: the ledger has just made the block this caller's alone, so nobody else uses it.
-        unsafe { block.write_bytes(0, BLOCK_SIZE) };
-        Ok(block)
+            if batch.is_empty() {
+                self.grow(wanted).map_err(AllocError::new)?;
+            }
+        }
+        Ok(())
     }
 
     /// Pointer to the block with a number that the ledger has.
@@ -232,11 +253,10 @@ impl Extent {
     /// Asks for huge pages; only speed depends on the answer.
     fn advise_huge_pages(&self) {
         #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
-        if self.layout.size() >= HUGE_PAGE {
-            let size = self.layout.size() / HUGE_PAGE * HUGE_PAGE;
+        if let Some(whole) = huge_page_size().map(|size| self.layout.size() / size * size) {
             let advice = rustix::mm::Advice::LinuxHugepage;
             // SAFETY: the range is inside this extent; the advice changes no byte of it.
-            let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), size, advice) };
+            let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), whole, advice) };
         }
     }
 }
@@ -271,24 +291,28 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
 // G1: blocks lie in extents, which are allocated with an alignment of at least a block, which is at
 //     least 32, never move and live as long as the memory; `allocate` initialises a block.
 // G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned.
-// G3: `allocate` zeroes the block.
+// G3: `zeroed` zeroes the block.
 // G4: the address is the pointer's; blocks do not overlap, and no block is at address 0.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
     fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        self.blocks.with(|blocks| blocks.allocate(1))
+        let mut batch = Batch::new();
+        self.blocks.with(|blocks| blocks.take_free(&mut batch, 1))?;
+        Ok(Self::zeroed(batch[0]))
     }
 
     fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
     where
         F: FnMut(NonNull<u8>),
     {
-        self.blocks.with(|blocks| {
-            (0..count).try_for_each(|done| {
-                visit(blocks.allocate(count - done)?);
-                Ok(())
-            })
-        })
+        let mut left = count;
+        let mut batch = Batch::new();
+        while left > 0 {
+            self.blocks.with(|blocks| blocks.take_free(&mut batch, left))?;
+            left -= batch.len();
+            batch.drain(..).map(Self::zeroed).for_each(&mut visit);
+        }
+        Ok(())
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
@@ -296,11 +320,15 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
     }
 
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
-    where
-        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
-    {
-        self.blocks.with(|blocks| claim_each(first, |addr| blocks.claim(addr), visit))
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+        self.blocks.with(|blocks| {
+            let claimed = claim_each(first, chain, |addr| blocks.claim(addr));
+            if !claimed {
+                let taken_back = core::iter::from_fn(|| chain.give_back());
+                taken_back.for_each(|block| blocks.hand_over(block));
+            }
+            claimed
+        })
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {

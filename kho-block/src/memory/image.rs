@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use thiserror::Error;
 
 use super::{ReadMemory, StableMemory};
-use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 
@@ -29,7 +29,7 @@ use crate::error::{ReadError, ReadErrorKind};
 /// assert!(image.read(PhysAddr::new(0x1fff), &mut bytes).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ImageMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     /// By address: without overlap, none empty, none past the end of the address space.
     pieces: BTreeMap<u64, Cow<'a, [u8]>>,
@@ -65,6 +65,7 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
     /// An empty image with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn with_block_size() -> Self {
+        const { assert_block_size(BLOCK_SIZE) };
         Self { pieces: BTreeMap::new() }
     }
 
@@ -99,6 +100,12 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
     fn rest_of_piece(&self, addr: u64) -> Option<&[u8]> {
         let (start, bytes) = self.pieces.range(..=addr).next_back()?;
         bytes.get(usize::try_from(addr - start).ok()?..)
+    }
+}
+
+impl<const BLOCK_SIZE: usize> Default for ImageMemory<'_, BLOCK_SIZE> {
+    fn default() -> Self {
+        Self::with_block_size()
     }
 }
 

@@ -17,7 +17,7 @@ use super::lock::Lock;
 use super::map::{HUGE_PAGE, Map};
 use super::sealed::SealedMemfd;
 use super::{BlockMemory, ReadMemory, claim_each};
-use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{
     AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind,
@@ -193,7 +193,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     }
 
     fn map(fd: OwnedFd, ledger: Ledger, max_len: usize) -> Result<Self, MemfdError> {
-        const { assert!(BLOCK_SIZE.is_power_of_two() && BLOCK_SIZE >= 32, "not a block size") };
+        const { assert_block_size(BLOCK_SIZE) };
         let max_len = max_len.max(BLOCK_SIZE);
         let map = Map::shared(fd.as_fd(), max_len).map_err(MemfdError::system("mmap"))?;
         // SAFETY: the range is the whole mapping; the advice changes no byte. Only speed depends on

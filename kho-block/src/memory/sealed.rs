@@ -8,7 +8,7 @@ use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use super::map::Map;
 use super::memfd::{MemfdError, SealError, file_len};
 use super::{ReadMemory, StableMemory};
-use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 
@@ -56,6 +56,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
     }
 
     fn open_or_return(fd: OwnedFd) -> Result<Self, SealError> {
+        const { assert_block_size(BLOCK_SIZE) };
         match Self::map(&fd) {
             Ok(map) => Ok(Self { map, fd }),
             Err(error) => Err(SealError { error, fd }),

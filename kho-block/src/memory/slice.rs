@@ -1,7 +1,7 @@
 //! One piece of borrowed memory; needs no allocator.
 
 use super::{ReadMemory, StableMemory};
-use crate::abi::DEFAULT_BLOCK_SIZE;
+use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 
@@ -37,6 +37,7 @@ impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
     /// Memory that starts at `base`, with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
+        const { assert_block_size(BLOCK_SIZE) };
         Self { base, bytes }
     }
 }

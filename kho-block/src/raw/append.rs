@@ -2,7 +2,8 @@
 
 use core::ptr::NonNull;
 
-use super::{Entries, OwnedChain, stream};
+use super::stream::{self, Stream};
+use super::{Entries, OwnedChain};
 use crate::entry::Entry;
 use crate::error::{PushError, PushErrorKind};
 use crate::memory::BlockMemory;
@@ -70,16 +71,16 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
 
     /// Copies as many entries as the reserved blocks have room for; says how many.
     pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
-        let is_large = size_of_val(entries) >= stream::LARGE;
-        let most = if is_large { usize::MAX } else { Self::PIECE };
+        let stream = (size_of_val(entries) >= stream::LARGE).then(Stream::begin);
+        let most = if stream.is_some() { usize::MAX } else { Self::PIECE };
         let mut rest = entries;
         while !rest.is_empty() && (self.next != self.end || self.open_next(None).is_ok()) {
             let (now, later) = rest.split_at(rest.len().min(self.room()).min(most));
             let from = NonNull::from(now).cast();
-            if is_large {
+            if let Some(stream) = &stream {
                 // SAFETY: these bytes are those of as many slots from `next` on, which are this value's
                 // to write (A1), so the entries, which are borrowed, are not among them.
-                unsafe { stream::copy(from.cast(), self.next.cast(), size_of_val(now)) };
+                unsafe { stream.copy(from.cast(), self.next.cast(), size_of_val(now)) };
             } else {
                 // SAFETY: this many slots from `next` on are this value's to write (A1), so the
                 // entries, which are borrowed, are not among them.

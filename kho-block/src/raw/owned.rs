@@ -9,15 +9,15 @@ use core::sync::atomic::{AtomicU64, fence};
 
 use smallvec::CollectionAllocErr;
 
-use super::{ChunksMut, Entries, prefetch, read_header};
-use crate::abi::BlockHeader;
+use super::{ChunksMut, Entries, prefetch, read_header, stream};
+use crate::abi::{BlockHeader, countable_blocks};
 use crate::addr::{PhysAddr, SetHead};
 use crate::chain::{Walk, exact_error};
 use crate::entry::Entry;
 use crate::error::{
-    ClaimErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
+    ClaimError, ClaimErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
 };
-use crate::memory::BlockMemory;
+use crate::memory::{BlockMemory, ChainClaim, NextClaim};
 
 /// Entries whose blocks belong to this value, with the memory they came from.
 ///
@@ -44,51 +44,32 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         Self { entries: Entries::empty(), memory }
     }
 
-    /// Claims every block of the chain, checking each; on an error claims none.
+    /// Claims every block of the chain, checking each; on an error claims none, and nobody sees that
+    /// any was claimed.
     pub(crate) fn claim(memory: M, head: SetHead<T>, limit: usize) -> Result<Self, RestoreError> {
         let mut chain = Self::new(memory);
-        match chain.claim_blocks(head.addr(), limit) {
-            Ok(()) => Ok(chain),
-            Err(error) => {
-                chain.hand_back();
-                Err(error)
+        let Self { entries, memory } = &mut chain;
+        if head.is_empty() {
+            return Ok(chain);
+        }
+        let mut claim = Claim {
+            walk: Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit),
+            addr: head.addr(),
+            error: None,
+            entries,
+        };
+        claim.entries.head = claim.addr;
+        claim.entries.prepare_claim(&mut claim.walk, claim.addr)?;
+        // SAFETY: a `Claim` gives back what is in the table, which is what was added to it, and takes
+        // it out.
+        unsafe { memory.claim_chain(claim.addr, &mut claim) };
+        match claim.error {
+            Some(error) => Err(error),
+            None => {
+                entries.trim_table();
+                Ok(chain)
             }
         }
-    }
-
-    /// Claims block after block into the empty table; what was claimed is in there either way.
-    fn claim_blocks(&mut self, head: PhysAddr, limit: usize) -> Result<(), RestoreError> {
-        if head.is_null() {
-            return Ok(());
-        }
-        let Self { entries, memory } = self;
-        entries.head = head;
-        let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
-        entries.prepare_claim(&mut walk, head)?;
-
-        let mut result = Ok(());
-        let mut addr = head;
-        let claimed =
-            memory.claim_chain(head, |block| match entries.add_claimed(&mut walk, addr, block) {
-                Ok(next) => {
-                    addr = next?;
-                    Some(addr)
-                }
-                Err(error) => {
-                    result = Err(error);
-                    None
-                }
-            });
-        if let Err(error) = claimed {
-            let seen = entries.blocks().any(|block| block == addr);
-            let kind = match error.kind {
-                ClaimErrorKind::Owned if seen => RestoreErrorKind::Cycle,
-                kind => kind.into(),
-            };
-            result = Err(walk.error(addr, kind));
-        }
-        entries.trim_table();
-        result.map_err(|error| exact_error(error, entries.blocks()))
     }
 
     /// Makes every block preserved again, as it was before it was claimed.
@@ -136,7 +117,9 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             return fail(limit.max(before), ReserveErrorKind::TooLong { limit });
         }
         let Self { entries, memory } = self;
-        if entries.reserve_table(missing).is_err() {
+        let is_countable = missing <= countable_blocks(Self::PER_BLOCK) - before;
+        // INVARIANT (E2): no more blocks than can be counted.
+        if !is_countable || entries.reserve_table(missing).is_err() {
             return fail(before, ReserveErrorKind::OutOfMemory);
         }
         let allocated = memory.allocate_all(missing, |block| entries.blocks.push(block));
@@ -192,7 +175,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             self.count_of(last).store(offset as u64 + 1, Release);
             self.memory.published();
         }
-        keep_behind_unlinking();
+        keep_behind_unlinking(M::BLOCK_SIZE);
     }
 
     /// Makes all blocks spare. The first one's header is cleared, so that a head from before leads
@@ -205,7 +188,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         self.entries.head = PhysAddr::NULL;
         self.entries.starts.truncate(0, Self::PER_BLOCK);
         self.memory.published();
-        keep_behind_unlinking();
+        keep_behind_unlinking(M::BLOCK_SIZE);
     }
 
     /// Makes `count` entries of the block at `position` part of the chain. The entries have been
@@ -290,8 +273,10 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
 
 /// I3: entries that are written where others were cut off stay behind the stores that cut them off,
 /// for the compiler and for the processor. A release store orders only what comes before it.
-fn keep_behind_unlinking() {
+#[inline]
+fn keep_behind_unlinking(block_size: usize) {
     fence(AcqRel);
+    stream::begin_in_libc(block_size);
 }
 
 impl<T: Entry, M: BlockMemory> Drop for OwnedChain<T, M> {
@@ -345,33 +330,79 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
     fn grow_table(&mut self) -> Result<(), CollectionAllocErr> {
         self.blocks.try_reserve_exact(self.blocks.len().max(SMALLEST_TABLE))
     }
+}
 
+/// The claim of a chain whose blocks go into a table.
+struct Claim<'a, T, M> {
+    entries: &'a mut Entries<T, M>,
+    walk: Walk,
+    /// The block that is to be claimed next.
+    addr: PhysAddr,
+    /// What is wrong with the chain, once that is known.
+    error: Option<RestoreError>,
+}
+
+impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
     /// Adds a block that was claimed to the table, then checks it. Returns the address of the next
-    /// block, prepared for its claim, or `None` at the end.
+    /// block, prepared for its claim, or null at the end.
     #[inline]
-    fn add_claimed(
-        &mut self,
-        walk: &mut Walk,
-        addr: PhysAddr,
-        block: NonNull<u8>,
-    ) -> Result<Option<PhysAddr>, RestoreError> {
-        let position = walk.position();
-        self.blocks.push(block);
+    fn check(&mut self, block: NonNull<u8>) -> Result<PhysAddr, RestoreError> {
+        let Self { entries, walk, addr, .. } = self;
+        let (addr, position) = (*addr, walk.position());
+        entries.blocks.push(block);
         prefetch(block.as_ptr().wrapping_add(BLOCKS_AHEAD * M::BLOCK_SIZE));
         // SAFETY: the block was just claimed, so it is owned by this chain and valid for reads (G1).
         // Not by way of the table: storing and loading the pointer would lengthen the chase.
         let header = unsafe { read_header(block) };
         let link = walk.leave(addr, header)?;
         let out_of_memory = RestoreError { addr, position, kind: RestoreErrorKind::OutOfMemory };
-        self.starts
-            .add_block(position, self.len, Self::COUNT_PER_BLOCK)
+        entries
+            .starts
+            .add_block(position, entries.len, Entries::<T, M>::COUNT_PER_BLOCK)
             .map_err(|_| out_of_memory)?;
-        self.linked += 1;
-        self.len += link.count;
-        if link.next.is_null() {
-            return Ok(None);
+        entries.linked += 1;
+        entries.len += link.count;
+        if !link.next.is_null() {
+            entries.prepare_claim(walk, link.next)?;
         }
-        self.prepare_claim(walk, link.next)?;
-        Ok(Some(link.next))
+        Ok(link.next)
+    }
+
+    /// Notes what is wrong, exactly: while the blocks are owned, their links can be followed.
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, error: RestoreError) {
+        self.error = Some(exact_error(error, self.entries.blocks()));
+    }
+}
+
+impl<T: Entry, M: BlockMemory> ChainClaim for Claim<'_, T, M> {
+    #[inline]
+    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+        match self.check(block) {
+            Ok(PhysAddr::NULL) => NextClaim::End,
+            Ok(next) => {
+                self.addr = next;
+                NextClaim::Block(next)
+            }
+            Err(error) => {
+                self.fail(error);
+                NextClaim::Undo
+            }
+        }
+    }
+
+    fn refuse(&mut self, error: ClaimError) {
+        let kind = match error.kind {
+            ClaimErrorKind::Owned if self.entries.blocks().any(|block| block == self.addr) => {
+                RestoreErrorKind::Cycle
+            }
+            kind => kind.into(),
+        };
+        self.fail(self.walk.error(self.addr, kind));
+    }
+
+    fn give_back(&mut self) -> Option<NonNull<u8>> {
+        self.entries.blocks.pop()
     }
 }
