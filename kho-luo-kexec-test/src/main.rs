@@ -5,121 +5,177 @@ mod host;
 mod scenarios;
 
 use std::env;
+use std::fmt::{self, Display};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
+use host::deadline::Deadline;
 use host::initramfs;
-use host::kernel::{Kernel, has_tool};
-use host::machine::QEMU;
+use host::kernel::Kernel;
+use host::settings::{self, Settings};
+use host::tools::Missing;
 use scenarios::{Context, Scenario};
 
-/// For one scenario, on a slow machine that does other things too.
-const SCENARIO_TIME: Duration = Duration::from_secs(180);
+/// For one scenario: a hundred times what it takes, for machines that do other things too.
+const SCENARIO_TIME: Duration = Duration::from_secs(300);
 
-const HELP: &str =
-    "usage: kho-luo-kexec-test [--list] [--build-only] [PART OF A SCENARIO'S NAME]...";
+/// For all scenarios. Building the kernel is not in it.
+const SUITE_TIME: Duration = Duration::from_secs(15 * 60);
+
+const HELP: &str = "\
+usage: kho-luo-kexec-test [OPTION] [PART OF A SCENARIO'S NAME]...
+
+    --list        print the names of the scenarios
+    --missing     print the Debian packages that this machine lacks
+    --cached      print which kernel is in the cache; fail if there is none
+    --build-only  build the kernel and the agent, run nothing
+    --help        print this
+
+KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC: see README.md";
+
+/// The machine lacks something: the test is skipped, which is no failure by itself.
+#[derive(Debug)]
+pub(crate) struct Lacking(pub(crate) String);
+
+impl Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Lacking {}
+
+/// Prints a line.
+pub(crate) fn say(line: impl Display) -> Result<()> {
+    writeln!(io::stdout().lock(), "{line}").context("can't print")
+}
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(Outcome::Passed) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Ok(Outcome::Skipped(why)) => {
-            println!("skipped: {why}");
-            let required = env::var_os("KHO_REQUIRE_KEXEC").is_some_and(|value| value == "1");
-            if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let result = settings::required().and_then(|required| match run() {
+        Err(error) if error.is::<Lacking>() => {
+            say(format!("skipped: {error:#}"))?;
+            Ok(!required)
         }
+        other => other,
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-enum Outcome {
-    Passed,
-    Failed,
-    Skipped(String),
+/// What is to be done.
+enum Task {
+    Help,
+    List,
+    Missing,
+    Cached,
+    Build,
+    Run,
 }
 
-fn run() -> Result<Outcome> {
-    let mut scenarios = scenarios::all();
+/// Says whether it went well.
+fn run() -> Result<bool> {
+    let mut task = Task::Run;
     let mut wanted = Vec::new();
-    let mut build_only = false;
-    for argument in env::args().skip(1) {
-        match argument.as_str() {
-            "--list" => {
-                scenarios.iter().for_each(|scenario| println!("{}", scenario.name));
-                return Ok(Outcome::Passed);
-            }
-            "--build-only" => build_only = true,
-            name if !name.starts_with('-') => wanted.push(name.to_owned()),
-            _ => bail!("{HELP}"),
+    for argument in env::args_os().skip(1) {
+        match argument.to_str() {
+            Some("--help" | "-h") => task = Task::Help,
+            Some("--list") => task = Task::List,
+            Some("--missing") => task = Task::Missing,
+            Some("--cached") => task = Task::Cached,
+            Some("--build-only") => task = Task::Build,
+            Some(name) if !name.starts_with('-') => wanted.push(name.to_owned()),
+            _ => bail!("{} is no option\n{HELP}", argument.display()),
         }
+    }
+    let mut scenarios = scenarios::all();
+    for name in &wanted {
+        ensure!(
+            scenarios.iter().any(|scenario| scenario.name.contains(name)),
+            "no scenario has {name:?} in its name; --list lists them"
+        );
     }
     if !wanted.is_empty() {
         scenarios.retain(|scenario| wanted.iter().any(|name| scenario.name.contains(name)));
-        if scenarios.is_empty() {
-            bail!("no scenario has such a name; --list lists them");
+    }
+    match task {
+        Task::Help => return say(HELP).map(|()| true),
+        Task::List => {
+            scenarios.iter().try_for_each(|scenario| say(&scenario.name))?;
+            return Ok(true);
         }
+        _ => {}
     }
 
+    let settings = Settings::read()?;
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        return Ok(Outcome::Skipped("the test is for Linux on x86-64".to_owned()));
+        bail!(Lacking("the test is for Linux on x86-64".to_owned()));
     }
-    for (tool, package) in [(QEMU, "qemu-system-x86"), ("setpriv", "util-linux")] {
-        if !has_tool(tool) {
-            return Ok(Outcome::Skipped(format!("there is no {tool}; install {package}")));
+    let cached = Kernel::cached(&settings)?;
+    let missing = Missing::find(cached.is_none());
+    match task {
+        Task::Missing => return say(missing.packages().join(" ")).map(|()| true),
+        Task::Cached => {
+            let name = cached.as_ref().map_or("no kernel is in the cache", |kernel| &kernel.name);
+            return say(name).map(|()| cached.is_some());
         }
+        _ => {}
     }
-    let kernel = match Kernel::get()? {
-        Ok(kernel) => kernel,
-        Err(why) => return Ok(Outcome::Skipped(why)),
-    };
-    println!("kernel: {}", kernel.name);
+    if let Some(message) = missing.message() {
+        bail!(Lacking(message));
+    }
+    let kernel = Kernel::get(&settings)?;
+    say(format!("kernel: {}", kernel.name))?;
     let dir = tempfile::Builder::new().prefix("kho-").tempdir()?;
     let initrd = dir.path().join("initrd");
     initramfs::build(&kernel.image, &initrd)?;
-    if build_only {
-        return Ok(Outcome::Passed);
+    if matches!(task, Task::Build) {
+        return Ok(true);
     }
-    let passed = run_all(&scenarios, &Context { kernel, initrd, time: SCENARIO_TIME });
-    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+    let end = Deadline::after(SUITE_TIME);
+    run_all(&scenarios, &Context { kernel, initrd, time: SCENARIO_TIME, end })
 }
 
-/// Runs as many at a time as there are processors; a machine in QEMU keeps one busy.
-fn run_all(scenarios: &[Scenario], context: &Context) -> bool {
+/// Runs as many at a time as there are processors; a machine in QEMU keeps one busy. Says whether all
+/// of them passed.
+fn run_all(scenarios: &[Scenario], context: &Context) -> Result<bool> {
     let started = Instant::now();
     let queue = Mutex::new(scenarios.iter().enumerate());
     let results = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some((number, scenario))) = next else { break };
-                    let started = Instant::now();
-                    let result = (scenario.run)(context);
-                    let seconds = started.elapsed().as_secs_f64();
-                    match &result {
-                        Ok(_) => println!("{} ... ok ({seconds:.1} s)", scenario.name),
-                        Err(error) => {
-                            println!("{} ... FAILED ({seconds:.1} s): {error:#}", scenario.name);
-                        }
-                    }
-                    if let Ok(mut results) = results.lock() {
-                        results.push((number, result));
-                    }
-                }
-            });
+    let work = || -> Result<()> {
+        loop {
+            let next = queue.lock().map(|mut queue| queue.next());
+            let Ok(Some((number, scenario))) = next else { return Ok(()) };
+            let started = Instant::now();
+            let result = (scenario.run)(context);
+            let seconds = started.elapsed().as_secs_f64();
+            say(match &result {
+                Ok(_) => format!("{} ... ok ({seconds:.1} s)", scenario.name),
+                Err(error) => format!("{} ... FAILED ({seconds:.1} s): {error:#}", scenario.name),
+            })?;
+            if let Ok(mut results) = results.lock() {
+                results.push((number, result));
+            }
         }
-    });
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        // One that panicked leaves a scenario without a result.
+        workers.into_iter().filter_map(|worker| worker.join().ok()).collect::<Result<()>>()
+    })?;
     let mut results = results.into_inner().unwrap_or_default();
     results.sort_by_key(|(number, _)| *number);
-    println!("\n{:<40} result", "scenario");
+    say(format!("\n{:<40} result", "scenario"))?;
     for (number, result) in &results {
         let text = match result {
             Ok(text) => format!("ok      {text}"),
@@ -127,12 +183,11 @@ fn run_all(scenarios: &[Scenario], context: &Context) -> bool {
                 format!("FAILED  {error:#}").lines().next().unwrap_or_default().to_owned()
             }
         };
-        println!("{:<40} {text}", scenarios[*number].name);
+        say(format!("{:<40} {text}", scenarios[*number].name))?;
     }
     let passed = results.iter().filter(|(_, result)| result.is_ok()).count();
-    // A scenario that panicked has no result.
     let failed = scenarios.len() - passed;
-    println!("\n{passed} passed, {failed} failed");
-    println!("in {:.1} s on {}", started.elapsed().as_secs_f64(), context.kernel.name);
-    failed == 0
+    say(format!("\n{passed} passed, {failed} failed"))?;
+    say(format!("in {:.1} s on {}", started.elapsed().as_secs_f64(), context.kernel.name))?;
+    Ok(failed == 0)
 }

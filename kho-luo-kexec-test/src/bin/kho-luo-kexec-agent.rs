@@ -13,6 +13,7 @@ use kho_block::MemfdMemory;
 use kho_luo::{LiveUpdate, RetrieveError, RetrieveSessionError, Session};
 use kho_luo_kexec_test::{
     INITRD_PATH, KERNEL_ARGS, KERNEL_PATH, MARK, PORT, SECOND_KERNEL, content, sys, user_state,
+    word_to_name,
 };
 use rustix::fs::{MemfdFlags, fcntl_get_seals, ftruncate, memfd_create};
 use rustix::mount::{MountFlags, mount};
@@ -67,7 +68,7 @@ fn run() -> Result<()> {
 #[derive(Default)]
 struct Agent {
     luo: Option<LiveUpdate>,
-    /// Sessions last as long as their descriptors.
+    /// Sessions by the words for their names. They last as long as their descriptors.
     sessions: BTreeMap<String, Session>,
 }
 
@@ -79,17 +80,22 @@ impl Agent {
                 self.luo = Some(LiveUpdate::open()?);
                 Ok(String::new())
             }
-            ["create", name] => {
-                let session = self.luo()?.create_session(name)?;
-                self.sessions.insert(name.to_owned(), session);
+            ["create", ref names @ ..] => {
+                for name in names {
+                    let session = self.luo()?.create_session(parse_name(name)?)?;
+                    self.sessions.insert((*name).to_owned(), session);
+                }
                 Ok(String::new())
             }
-            // So many files of so many pages, numbered as their tokens.
-            ["files", name, first, count, pages] => {
-                let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
-                for token in first..first + count {
-                    let fd = content::create(token, pages.parse()?)?;
-                    self.session(name)?.preserve(fd, token)?;
+            // Files of so many pages, each `token=file`.
+            ["preserve", name, pages, ref files @ ..] => {
+                let pages = pages.parse()?;
+                for pair in files {
+                    let (token, file) = parse_file(pair)?;
+                    let fd = content::create(file, pages)?;
+                    self.session(name)?
+                        .preserve(fd, token)
+                        .with_context(|| format!("token {token}"))?;
                 }
                 Ok(String::new())
             }
@@ -119,27 +125,35 @@ impl Agent {
                 Ok(seals(&fd)?)
             }
             ["kexec"] => load_second_kernel(),
-            ["retrieve", name] => {
-                let session = self.luo()?.retrieve_session(name)?;
-                let says = session.name()?;
-                ensure!(says == *name, "the session says that it is {says}");
-                self.sessions.insert(name.to_owned(), session);
+            ["retrieve", ref names @ ..] => {
+                for name in names {
+                    let wanted = parse_name(name)?;
+                    let session = self
+                        .luo()?
+                        .retrieve_session(&wanted)
+                        .with_context(|| format!("session {name}"))?;
+                    let says = session.name()?;
+                    ensure!(says.as_bytes() == wanted, "session {name} says that it is {says}");
+                    self.sessions.insert((*name).to_owned(), session);
+                }
                 Ok(String::new())
             }
-            ["absent", name] => match self.luo()?.retrieve_session(name) {
-                Err(RetrieveSessionError::Unknown) => Ok(String::new()),
-                other => bail!("{other:?}"),
-            },
-            // Each `token=file`.
+            ["absent", ref names @ ..] => {
+                for name in names {
+                    match self.luo()?.retrieve_session(parse_name(name)?) {
+                        Err(RetrieveSessionError::Unknown) => {}
+                        other => bail!("session {name}: {other:?}"),
+                    }
+                }
+                Ok(String::new())
+            }
+            // Files, each `token=file`.
             ["check", name, ref files @ ..] => {
                 let session = self.session(name)?;
                 for pair in files {
-                    let (token, file) = pair.split_once('=').context("token=file")?;
-                    let fd = session
-                        .retrieve(token.parse()?)
-                        .with_context(|| format!("token {token}"))?;
-                    content::check(fd, file.parse()?)
-                        .map_err(|found| anyhow!("token {token}: {found}"))?;
+                    let (token, file) = parse_file(pair)?;
+                    let fd = session.retrieve(token).with_context(|| format!("token {token}"))?;
+                    content::check(fd, file).map_err(|found| anyhow!("token {token}: {found}"))?;
                 }
                 Ok(files.len().to_string())
             }
@@ -157,9 +171,11 @@ impl Agent {
             }
             ["seals", name, token] => seals(self.session(name)?.retrieve(token.parse()?)?),
             ["warnings"] => warnings(),
-            ["finish", name] => {
-                let session = self.sessions.remove(name).context("no such session")?;
-                session.finish()?;
+            ["finish", ref names @ ..] => {
+                for name in names {
+                    let session = self.sessions.remove(*name).context("no such session")?;
+                    session.finish().with_context(|| format!("session {name}"))?;
+                }
                 Ok(String::new())
             }
             _ => bail!("not a command: {command}"),
@@ -173,6 +189,16 @@ impl Agent {
     fn session(&self, name: &str) -> Result<&Session> {
         self.sessions.get(name).with_context(|| format!("no session {name}"))
     }
+}
+
+fn parse_name(word: &str) -> Result<Vec<u8>> {
+    word_to_name(word).with_context(|| format!("not a name: {word}"))
+}
+
+/// A token and the number of the file that it stands for.
+fn parse_file(pair: &str) -> Result<(u64, u64)> {
+    let (token, file) = pair.split_once('=').context("not token=file")?;
+    Ok((token.parse()?, file.parse()?))
 }
 
 fn load_second_kernel() -> Result<String> {

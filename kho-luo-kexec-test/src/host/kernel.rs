@@ -1,39 +1,20 @@
-//! The kernel under test: from Debian's source package, with our configuration, kept in a cache.
+//! The kernel under test, kept in a cache.
 
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::SystemTime;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use xxhash_rust::const_xxh3::xxh3_64;
 
-/// What our kernel has beyond the smallest one.
-const CONFIG: &str = include_str!("../../kernel.config");
-
-/// The package, unless `KHO_KERNEL_PACKAGE` names another.
-const PACKAGE: &str = "linux-source-7.2";
-
-/// Suites that may have the package when the machine's own does not.
-const SUITES: [&str; 2] = ["sid", "trixie-backports"];
-
-/// Directories of which only the build files are unpacked: nothing in them is built.
-const UNUSED: [&str; 6] =
-    ["Documentation", "drivers/gpu", "drivers/media", "drivers/net", "sound", "tools/testing"];
-
-/// Programs that the build calls, and the Debian package of each.
-const TOOLS: [(&str, &str); 9] = [
-    ("apt-get", "apt"),
-    ("bc", "bc"),
-    ("bison", "bison"),
-    ("dpkg-deb", "dpkg"),
-    ("flex", "flex"),
-    ("gcc", "gcc"),
-    ("make", "make"),
-    ("tar", "tar"),
-    ("xz", "xz-utils"),
-];
+use super::apt::{Apt, choose};
+use super::build::{CONFIG, build, check_room};
+use super::package::{Candidate, Package};
+use super::settings::Settings;
+use super::tools::Missing;
+use crate::{Lacking, say};
 
 /// A kernel that was built.
 pub(crate) struct Kernel {
@@ -45,52 +26,61 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// The one in the cache, or a new one.
+    /// Returns the kernel that the settings ask for, from the cache or newly built.
     ///
-    /// The outer error is one of the build; the inner says what the machine lacks.
-    pub(crate) fn get() -> Result<Result<Self, String>> {
-        let package = env::var("KHO_KERNEL_PACKAGE").unwrap_or_else(|_| PACKAGE.to_owned());
-        let cache = cache()?;
-        let config_hash = format!("{:016x}", xxh3_64(CONFIG.as_bytes()));
-        if let Some(kernel) = Self::cached(&cache, &package, &config_hash)? {
-            return Ok(Ok(kernel));
+    /// If they name a package, any version of it that is in the cache will do. Otherwise it is the
+    /// newest version of the newest package, as lists say that are at most a day old; where
+    /// none can be read, the newest in the cache.
+    ///
+    /// # Errors
+    /// [`Lacking`] if the machine can't build one; else there is no such package, or it does not
+    /// build.
+    pub(crate) fn get(settings: &Settings) -> Result<Self> {
+        let cache = Cache::new(&settings.cache);
+        if let Some(kernel) = cache.named(settings.package)? {
+            return Ok(kernel);
         }
-        if let Some(what) = missing_tool() {
-            return Ok(Err(what));
-        }
-        fs::create_dir_all(&cache)?;
+        fs::create_dir_all(cache.dir).with_context(|| format!("{}", cache.dir.display()))?;
         // Two runs at once: the second finds what the first has built.
-        let lock = File::create(cache.join("lock"))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
-        if let Some(kernel) = Self::cached(&cache, &package, &config_hash)? {
-            return Ok(Ok(kernel));
+        let _lock = lock(&cache.dir.join("lock"))?;
+        if let Some(kernel) = cache.named(settings.package)? {
+            return Ok(kernel);
         }
-        let deb = match download(&cache, &package)? {
-            Ok(deb) => deb,
-            Err(why) => return Ok(Err(why)),
+        let apt = Apt::new(cache.dir.join("apt"), settings.mirror.clone())?;
+        let candidates = match apt.candidates() {
+            Ok(candidates) => candidates,
+            Err(error) if settings.package.is_none() && error.is::<Lacking>() => {
+                let Some(kernel) = cache.newest(None)? else { return Err(error) };
+                say(format!("{error:#}; so it is the newest kernel of the cache"))?;
+                return Ok(kernel);
+            }
+            Err(error) => return Err(error),
         };
-        build(&cache, &deb, &package, &config_hash)?;
-        let kernel = Self::cached(&cache, &package, &config_hash)?;
-        Ok(Ok(kernel.context("the kernel that was built is not in the cache")?))
+        let candidate = choose(&candidates, settings.package)?;
+        if let Some(kernel) = cache.find(candidate)? {
+            return Ok(kernel);
+        }
+        if let Some(message) = Missing::find(true).message() {
+            return Err(Lacking(message).into());
+        }
+        check_room(cache.dir)?;
+        // Lists of yesterday may name a version that is gone.
+        apt.read_lists()?;
+        let candidates = apt.candidates()?;
+        let candidate = choose(&candidates, settings.package)?;
+        let deb = apt.download(candidate)?;
+        let work = cache.dir.join("build");
+        let ready = build(&deb, candidate.package, &work)?;
+        // In place all at once.
+        fs::rename(ready, cache.path(candidate))?;
+        fs::remove_dir_all(&work)?;
+        let _ = fs::remove_file(deb);
+        cache.find(candidate)?.context("the kernel that was built is not in the cache")
     }
 
-    /// The newest build of this package and configuration.
-    fn cached(cache: &Path, package: &str, config_hash: &str) -> Result<Option<Self>> {
-        let Ok(entries) = fs::read_dir(cache) else { return Ok(None) };
-        let mut found: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with(&format!("{package}_"))
-                    && name.ends_with(&format!("_{config_hash}"))
-            })
-            .collect();
-        found.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-        let Some(dir) = found.pop() else { return Ok(None) };
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.trim_end_matches(&format!("_{config_hash}")).replace('_', " ");
-        let symbols = fs::read_to_string(dir.join("System.map"))?;
-        Ok(Some(Self { image: dir.join("bzImage"), name, symbols }))
+    /// Returns the newest kernel in the cache, of the package if the settings name one.
+    pub(crate) fn cached(settings: &Settings) -> Result<Option<Self>> {
+        Cache::new(&settings.cache).newest(settings.package)
     }
 
     /// Virtual address of a symbol.
@@ -106,189 +96,111 @@ impl Kernel {
     }
 }
 
-fn cache() -> Result<PathBuf> {
-    if let Some(dir) = env::var_os("KHO_KERNEL_CACHE") {
-        return Ok(dir.into());
-    }
-    let base = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
-        (Some(dir), _) if !dir.is_empty() => PathBuf::from(dir),
-        (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither KHO_KERNEL_CACHE nor XDG_CACHE_HOME nor HOME is set"),
-    };
-    Ok(base.join("kho-luo-kexec-test"))
-}
-
-fn missing_tool() -> Option<String> {
-    let missing: Vec<&str> =
-        TOOLS.into_iter().filter(|(tool, _)| !has_tool(tool)).map(|(_, package)| package).collect();
-    if !missing.is_empty() {
-        return Some(format!("to build the kernel, install {}", missing.join(" ")));
-    }
-    if !Path::new("/usr/include/gelf.h").exists() {
-        return Some("to build the kernel, install libelf-dev".to_owned());
-    }
-    None
-}
-
-/// Whether a program is there.
-pub(crate) fn has_tool(tool: &str) -> bool {
-    env::var_os("PATH")
-        .is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(tool).is_file()))
-}
-
-/// Fetches the package by an apt state of our own; the machine's configuration stays as it is.
-fn download(cache: &Path, package: &str) -> Result<Result<PathBuf, String>> {
-    let apt = cache.join("apt");
-    for dir in ["state/lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(apt.join(dir))?;
-    }
-    let Some(mirror) = mirror() else { return Ok(Err("apt has no mirror of Debian".to_owned())) };
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let sources: String = SUITES
-        .iter()
-        .map(|suite| format!("deb [signed-by={keyring}] {mirror} {suite} main\n"))
-        .collect();
-    fs::write(apt.join("sources.list"), sources)?;
-    let apt_get = || {
-        let mut command = Command::new("apt-get");
-        let options = [
-            format!("Dir::State={}", apt.join("state").display()),
-            "Dir::State::status=/var/lib/dpkg/status".to_owned(),
-            format!("Dir::Cache={}", apt.join("cache").display()),
-            format!("Dir::Etc::sourcelist={}", apt.join("sources.list").display()),
-            "Dir::Etc::sourceparts=-".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-        ];
-        for option in options {
-            command.arg("-o").arg(option);
+/// Waits for the lock on builds, and says so if another run has it.
+fn lock(path: &Path) -> Result<File> {
+    let lock = File::create(path).with_context(|| format!("{}", path.display()))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            say("waiting for another run, which looks for a kernel or builds one")?;
+            flock(&lock, FlockOperation::LockExclusive)?;
         }
-        command.arg("-q").stdin(Stdio::null());
-        command
-    };
-    println!("fetching {package}");
-    if let Err(error) = run(apt_get().arg("update")) {
-        return Ok(Err(format!("can't update the package lists: {error:#}")));
+        other => other?,
     }
-    let to = apt.join("download");
-    let _ = fs::remove_dir_all(&to);
-    fs::create_dir_all(&to)?;
-    if let Err(error) = run(apt_get().args(["download", package]).current_dir(&to)) {
-        return Ok(Err(format!("can't download {package}: {error:#}")));
-    }
-    let deb = fs::read_dir(&to)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    Ok(deb.ok_or_else(|| format!("apt did not download {package}")))
+    Ok(lock)
 }
 
-/// The first mirror that apt is set up with and that is not one of security updates.
-fn mirror() -> Option<String> {
-    let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(SITE) $(ORIGIN)"])
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines()
-        .filter_map(|line| line.split(' ').next())
-        .find(|site| !site.contains("security"))
-        .map(str::to_owned)
+/// Kernels that were built with our configuration. Each has a directory, which tells the package, its
+/// version and a hash of the configuration.
+struct Cache<'a> {
+    dir: &'a Path,
+    config: String,
 }
 
-fn build(cache: &Path, deb: &Path, package: &str, config_hash: &str) -> Result<()> {
-    let started = Instant::now();
-    let version = run_for_output(Command::new("dpkg-deb").arg("-f").arg(deb).arg("Version"))?;
-    println!("building {package} {}; this takes some minutes", version.trim());
-    let work = cache.join("build");
-    let _ = fs::remove_dir_all(&work);
-    let (source, out) = (work.join("source"), work.join("out"));
-    fs::create_dir_all(&source)?;
-    fs::create_dir_all(&out)?;
-    unpack(deb, package, &work, &source)?;
-    let unpacked = started.elapsed();
+impl<'a> Cache<'a> {
+    fn new(dir: &'a Path) -> Self {
+        Self { dir, config: format!("{:016x}", xxh3_64(CONFIG.as_bytes())) }
+    }
 
-    let make = |target: &str| {
-        let mut command = Command::new("make");
-        command.arg("-s").arg("-C").arg(&source).arg(format!("O={}", out.display()));
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        command.arg(format!("-j{jobs}")).arg(target).stdin(Stdio::null());
-        for (name, value) in [("TIMESTAMP", "@0"), ("USER", "kho"), ("HOST", "kho")] {
-            command.env(format!("KBUILD_BUILD_{name}"), value);
+    fn path(&self, candidate: &Candidate) -> PathBuf {
+        let Candidate { package, version } = candidate;
+        self.dir.join(format!("{package}_{version}_{}", self.config))
+    }
+
+    /// Returns this version of this package.
+    fn find(&self, candidate: &Candidate) -> Result<Option<Kernel>> {
+        let dir = self.path(candidate);
+        if !dir.exists() {
+            return Ok(None);
         }
-        command
-    };
-    let fragment = work.join("fragment");
-    fs::write(&fragment, CONFIG)?;
-    run(&mut make("tinyconfig"))?;
-    run(Command::new(source.join("scripts/kconfig/merge_config.sh"))
-        .args(["-m", "-O", ".", ".config"])
-        .arg(&fragment)
-        .current_dir(&out))?;
-    run(&mut make("olddefconfig"))?;
-    check_config(&fs::read_to_string(out.join(".config"))?)?;
-    run(&mut make("bzImage"))?;
-
-    // In place all at once.
-    let ready = work.join("ready");
-    fs::create_dir_all(&ready)?;
-    fs::copy(out.join("arch/x86/boot/bzImage"), ready.join("bzImage"))?;
-    fs::copy(out.join("System.map"), ready.join("System.map"))?;
-    fs::copy(out.join(".config"), ready.join("config"))?;
-    fs::rename(&ready, cache.join(format!("{package}_{}_{config_hash}", version.trim())))?;
-    fs::remove_dir_all(&work)?;
-    let _ = fs::remove_file(deb);
-    println!(
-        "built in {} s, of which {} s for unpacking",
-        started.elapsed().as_secs(),
-        unpacked.as_secs()
-    );
-    Ok(())
-}
-
-fn unpack(deb: &Path, package: &str, work: &Path, source: &Path) -> Result<()> {
-    run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(work.join("package")))?;
-    let archive = work.join(format!("package/usr/src/{package}.tar.xz"));
-    let mut tar = Command::new("tar");
-    tar.arg("-xJf")
-        .arg(&archive)
-        .arg("-C")
-        .arg(source)
-        .args(["--strip-components=1", "--wildcards"]);
-    for dir in UNUSED {
-        for pattern in ["*.[ch]", "*.rst", "*.yaml", "*.svg", "*.json"] {
-            tar.arg(format!("--exclude=*/{dir}/{pattern}"));
-        }
+        let Candidate { package, version } = candidate;
+        let symbols = dir.join("System.map");
+        let symbols = fs::read_to_string(&symbols)
+            .with_context(|| format!("can't read {}; remove its directory", symbols.display()))?;
+        Ok(Some(Kernel {
+            image: dir.join("bzImage"),
+            name: format!("{package} {version}"),
+            symbols,
+        }))
     }
-    tar.args(["--exclude=*.dts", "--exclude=*.dtsi"]);
-    run(&mut tar)
+
+    /// Returns the kernel of a package that was built last.
+    fn named(&self, package: Option<Package>) -> Result<Option<Kernel>> {
+        package.map_or(Ok(None), |package| self.newest(Some(package)))
+    }
+
+    /// Returns the kernel of the newest package, or of this one, that was built last.
+    fn newest(&self, package: Option<Package>) -> Result<Option<Kernel>> {
+        let Ok(entries) = fs::read_dir(self.dir) else { return Ok(None) };
+        let found = entries.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let candidate = self.candidate(entry.file_name().to_str()?)?;
+            let built = entry.metadata().and_then(|meta| meta.modified());
+            Some((candidate.package, built.unwrap_or(SystemTime::UNIX_EPOCH), candidate))
+        });
+        let wanted = found.filter(|(found, ..)| package.is_none_or(|package| *found == package));
+        let newest = wanted.max_by_key(|(package, built, _)| (*package, *built));
+        newest.map_or(Ok(None), |(.., candidate)| self.find(&candidate))
+    }
+
+    /// What a directory of this name would hold.
+    fn candidate(&self, name: &str) -> Option<Candidate> {
+        let mut parts = name.splitn(3, '_');
+        let (package, version, config) = (parts.next()?, parts.next()?, parts.next()?);
+        let package = package.parse().ok()?;
+        (config == self.config).then(|| Candidate { package, version: version.to_owned() })
+    }
 }
 
-/// Every option that was asked for has to be there: an unmet dependency drops one in silence.
-fn check_config(config: &str) -> Result<()> {
-    for wanted in CONFIG.lines().filter(|line| line.starts_with("CONFIG_")) {
-        let ok = match wanted.strip_suffix("=n") {
-            Some(option) => !config.lines().any(|line| line.starts_with(&format!("{option}="))),
-            None => config.lines().any(|line| line == wanted),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path());
+        assert!(cache.newest(None).unwrap().is_none());
+        let add = |package: &str, version: &str| {
+            let package = package.parse().unwrap();
+            let path = cache.path(&Candidate { package, version: version.to_owned() });
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("System.map"), "ffffffff81000000 T _text\n").unwrap();
         };
-        ensure!(ok, "the kernel's configuration did not take {wanted}");
+        add("linux-source-7.10", "7.10.1-1");
+        add("linux-source-7.9", "7.9.3-1");
+        // With another configuration, half a build, something else.
+        for name in ["linux-source-8.0_8.0.1-1_0123456789abcdef", "build", "linux-source-8.0"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let name = |package: Option<&str>| {
+            let package = package.map(|name| name.parse().unwrap());
+            cache.newest(package).unwrap().map(|kernel| kernel.name)
+        };
+        assert_eq!(name(None).unwrap(), "linux-source-7.10 7.10.1-1");
+        assert_eq!(name(Some("linux-source-7.9")).unwrap(), "linux-source-7.9 7.9.3-1");
+        assert_eq!(name(Some("linux-source-8.0")), None);
+        let kernel = cache.newest(None).unwrap().unwrap();
+        assert_eq!(kernel.symbol("_text").unwrap(), 0xffff_ffff_8100_0000);
+        assert!(kernel.symbol("text").is_err());
     }
-    Ok(())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    run_for_output(command).map(drop)
-}
-
-/// Runs a command to its end; what it printed goes into the error.
-fn run_for_output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("can't run {program}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(15)..].join("\n");
-    Err(anyhow!("{program} failed ({}):\n{last}", output.status))
 }

@@ -14,6 +14,7 @@ use kho_block::{PhysAddr, ReadError, ReadErrorKind, ReadMemory};
 use kho_luo_kexec_test::{KERNEL_ARGS, MARK};
 use tempfile::TempDir;
 
+use super::command::last_lines;
 use super::deadline::Deadline;
 use super::gdb::Gdb;
 use super::kernel::Kernel;
@@ -25,17 +26,36 @@ const RAM_SIZE: u64 = 384 << 20;
 /// Name of the program.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
+/// How long after the fact a kernel's message may come. Since Linux 7.3 a thread of its own prints
+/// what the kernel logs, whenever it gets to run.
+const MESSAGE_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes of arguments on a line to the agent.
+const MAX_LINE: usize = 1500;
+
 /// A running machine. Dropping it ends QEMU.
 pub(crate) struct Machine {
-    qemu: Child,
+    qemu: Qemu,
     agent: BufReader<UnixStream>,
     gdb: Gdb,
     ram: GuestRam,
     console: PathBuf,
     deadline: Deadline,
-    init_function: u64,
+    memory_init: u64,
+    luo_init: u64,
     kho_in: u64,
     _dir: TempDir,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It was done.
+    Done(String),
+    /// The agent says why it was not.
+    Failed(String),
+    /// There was no answer: the machine ended.
+    Ended,
 }
 
 /// Where the second kernel went after it was let run on.
@@ -48,8 +68,7 @@ pub(crate) enum Second {
 
 impl Machine {
     /// Starts the machine with the first kernel and waits for its agent.
-    pub(crate) fn boot(kernel: &Kernel, initrd: &Path, time: Duration) -> Result<Self> {
-        let deadline = Deadline::after(time);
+    pub(crate) fn boot(kernel: &Kernel, initrd: &Path, deadline: Deadline) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("kho-").tempdir()?;
         let (ram_path, console) = (dir.path().join("ram"), dir.path().join("console"));
         let (agent, gdb) = (dir.path().join("agent"), dir.path().join("gdb"));
@@ -61,6 +80,8 @@ impl Machine {
         qemu.args(["--pdeathsig", "KILL", QEMU]);
         // Stopped until the debugger is connected, or that would stop it at some later moment.
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S"]);
+        // Time in the machine goes by instructions, and not by how busy the host is: clocks agree.
+        qemu.args(["-icount", "shift=3"]);
         qemu.args([
             "-machine",
             "pc,accel=tcg,memory-backend=ram",
@@ -83,15 +104,12 @@ impl Machine {
             .stderr(errors)
             .spawn()
             .context("can't start QEMU")?;
-        let mut guard = KillOnDrop(Some(qemu));
+        let mut qemu = Qemu(qemu);
 
-        let connect = |path: &Path| loop {
+        let mut connect = |path: &Path| loop {
             match UnixStream::connect(path) {
                 Ok(stream) => break Ok(stream),
-                Err(_)
-                    if deadline.left().is_ok()
-                        && dir.path().join("errors").metadata()?.len() == 0 =>
-                {
+                Err(_) if deadline.left().is_ok() && !qemu.has_ended()? => {
                     sleep(Duration::from_millis(5));
                 }
                 Err(error) => {
@@ -105,13 +123,14 @@ impl Machine {
         let mut gdb = Gdb::new(gdb_stream, deadline);
         gdb.resume()?;
         let mut machine = Self {
-            qemu: guard.0.take().expect("still there"),
+            qemu,
             agent,
             gdb,
             ram: GuestRam(ram),
             console,
             deadline,
-            init_function: kernel.symbol("liveupdate_early_init")?,
+            memory_init: kernel.symbol("kho_memory_init")?,
+            luo_init: kernel.symbol("liveupdate_early_init")?,
             kho_in: kernel.symbol("kho_in")?,
             _dir: dir,
         };
@@ -120,34 +139,68 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Has the agent do something. The answer is its own, or its error.
-    pub(crate) fn ask(&mut self, command: &str) -> Result<Result<String, String>> {
+    /// Has the agent do something.
+    pub(crate) fn ask(&mut self, command: &str) -> Result<Answer> {
         writeln!(self.agent.get_mut(), "{command}")?;
-        let answer = self
-            .answer()?
-            .with_context(|| format!("the machine ended at the command {command}"))?;
+        let Some(answer) = self.answer().with_context(|| command.to_owned())? else {
+            return Ok(Answer::Ended);
+        };
         if let Some(text) = answer.strip_prefix("ok") {
-            return Ok(Ok(text.trim().to_owned()));
+            return Ok(Answer::Done(text.trim().to_owned()));
         }
         match answer.strip_prefix("error ") {
-            Some(text) => Ok(Err(text.to_owned())),
+            Some(text) => Ok(Answer::Failed(text.to_owned())),
             None => bail!("the agent said {answer}"),
         }
     }
 
-    /// The same for what has to go well.
+    /// Has the agent do what has to go well.
     pub(crate) fn tell(&mut self, command: &str) -> Result<String> {
-        self.ask(command)?.map_err(|error| anyhow!("{command}: {error}"))
+        match self.ask(command)? {
+            Answer::Done(text) => Ok(text),
+            Answer::Failed(error) => bail!("{command}: {error}"),
+            Answer::Ended => {
+                bail!("the machine ended at the command {command}:\n{}", self.log_tail())
+            }
+        }
     }
 
-    /// Starts the second kernel and stops it just before it looks at what was handed over.
+    /// Has the agent do something with many arguments, some at a time: a line fits in what a terminal
+    /// buffers.
+    pub(crate) fn tell_each(&mut self, command: &str, arguments: &[String]) -> Result<()> {
+        let mut rest = arguments;
+        while !rest.is_empty() {
+            let mut len = 0;
+            let fit = |argument: &&String| {
+                len += argument.len() + 1;
+                len <= MAX_LINE
+            };
+            let count = rest.iter().take_while(fit).count().max(1);
+            let (now, later) = rest.split_at(count);
+            self.tell(&format!("{command} {}", now.join(" ")))?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Starts the second kernel and stops it before it takes note of what is preserved: all memory
+    /// is as the first one left it, but for the second kernel itself.
     pub(crate) fn kexec(&mut self) -> Result<()> {
         self.gdb.interrupt()?;
-        self.gdb.set_breakpoint(self.init_function)?;
+        self.gdb.set_breakpoint(self.memory_init)?;
         self.gdb.resume()?;
         self.tell("kexec")?;
         self.gdb.wait_for_stop().context("the second kernel did not come up")?;
-        self.gdb.remove_breakpoint(self.init_function)
+        self.gdb.remove_breakpoint(self.memory_init)
+    }
+
+    /// Lets the second kernel go on, and stops it just before it looks at what LUO handed over. What
+    /// is not preserved may have been used again.
+    pub(crate) fn go_on_to_luo(&mut self) -> Result<()> {
+        self.gdb.set_breakpoint(self.luo_init)?;
+        self.gdb.resume()?;
+        self.gdb.wait_for_stop().context("the second kernel did not get as far as LUO")?;
+        self.gdb.remove_breakpoint(self.luo_init)
     }
 
     /// Memory of the machine.
@@ -173,8 +226,31 @@ impl Machine {
         })
     }
 
-    /// What the kernels have logged.
-    pub(crate) fn log(&self) -> Result<String> {
+    /// Waits until the kernels have printed a message with these words in it, and returns it without
+    /// its time.
+    pub(crate) fn message(&mut self, words: &str) -> Result<String> {
+        let limit = self.deadline.at_most(MESSAGE_TIME);
+        loop {
+            // What QEMU has not written when it has ended will not come.
+            let last = self.qemu.has_ended()? || limit.left().is_err();
+            let log = self.log()?;
+            // The last line may be half of one.
+            let lines = log.split_inclusive('\n').filter(|line| last || line.ends_with('\n'));
+            if let Some(line) = lines.into_iter().find(|line| line.contains(words)) {
+                let text = line.split_once("] ").map_or(line, |(_, text)| text);
+                return Ok(text.trim().to_owned());
+            }
+            ensure!(!last, "the kernel did not say {words:?}; its log:\n{}", last_lines(&log, 30));
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The end of what the kernels have printed, for an error.
+    pub(crate) fn log_tail(&self) -> String {
+        self.log().map_or_else(|error| error.to_string(), |log| last_lines(&log, 30))
+    }
+
+    fn log(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(&self.console)?).into_owned())
     }
 
@@ -188,10 +264,7 @@ impl Machine {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => {
-                    let log = self.log()?;
-                    let from = log.lines().count().saturating_sub(12);
-                    let last: Vec<&str> = log.lines().skip(from).collect();
-                    return Err(anyhow!("no answer from the agent: {error}\n{}", last.join("\n")));
+                    bail!("no answer from the agent: {error}\n{}", self.log_tail());
                 }
             }
             if let Some((_, answer)) = line.split_once(MARK) {
@@ -201,21 +274,19 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+/// QEMU, which ends when this is dropped.
+struct Qemu(Child);
+
+impl Qemu {
+    fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
     }
 }
 
-struct KillOnDrop(Option<Child>);
-
-impl Drop for KillOnDrop {
+impl Drop for Qemu {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -108,13 +108,44 @@ impl Stage {
         Ok(memory)
     }
 
-    /// Writes a number into a block; `offset` counts bytes and is a multiple of 8.
+    /// Writes a number into a block; `offset` counts bytes.
     pub(crate) fn set(&mut self, block: PhysAddr, offset: usize, value: u64) -> Result<()> {
-        let (_, page) =
-            self.pages.iter_mut().find(|(addr, _)| *addr == block).context("not a page of ours")?;
-        let numbers: &mut [u64] = bytemuck::cast_slice_mut(&mut page[..]);
-        numbers[offset / 8] = value;
+        self.write(block, offset, &value.to_ne_bytes())
+    }
+
+    /// Writes bytes into a block.
+    pub(crate) fn write(&mut self, block: PhysAddr, offset: usize, bytes: &[u8]) -> Result<()> {
+        let page = self.page(block)?;
+        page.get_mut(offset..offset + bytes.len()).context("past the page")?.copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn page(&mut self, block: PhysAddr) -> Result<&mut [u8]> {
+        let mut pages = self.pages.iter_mut();
+        let (_, page) = pages.find(|(addr, _)| *addr == block).context("not a page of ours")?;
+        Ok(bytemuck::bytes_of_mut(&mut **page))
+    }
+
+    /// Pages as they are in the machine.
+    pub(crate) fn load(ram: &GuestRam, addrs: impl IntoIterator<Item = PhysAddr>) -> Result<Self> {
+        let mut stage = Self::new(addrs);
+        for (addr, page) in &mut stage.pages {
+            ram.read(*addr, bytemuck::bytes_of_mut(&mut **page))?;
+        }
+        Ok(stage)
+    }
+
+    /// Fills what a block has behind its entries with copies of the first one. Returns how many bytes
+    /// that are.
+    pub(crate) fn fill_unused(&mut self, block: PhysAddr, entry_size: usize) -> Result<usize> {
+        let (header, entries) = self.page(block)?.split_at_mut(HEADER_SIZE);
+        let count: u64 = bytemuck::pod_read_unaligned(&header[COUNT..][..8]);
+        let used = usize::try_from(count)?.checked_mul(entry_size).context("a wild count")?;
+        let (used, unused) = entries.split_at_mut_checked(used).context("a wild count")?;
+        for (byte, copied) in unused.iter_mut().zip(used[..entry_size].iter().cycle()) {
+            *byte = *copied;
+        }
+        Ok(unused.len())
     }
 
     /// Writes the pages into the machine.
@@ -131,3 +162,6 @@ pub(crate) const NEXT: usize = 0;
 
 /// Where a block has the number of its entries.
 pub(crate) const COUNT: usize = 8;
+
+/// Where its entries begin.
+pub(crate) const HEADER_SIZE: usize = 16;

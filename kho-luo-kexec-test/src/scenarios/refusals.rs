@@ -1,15 +1,16 @@
 //! Chains that are refused: by us, and how by the kernel.
 
+use std::fmt;
 use std::mem::offset_of;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::PhysAddr;
-use kho_luo::{LuoSession, LuoState, write_sessions};
+use kho_luo::{LuoSession, LuoState};
 
-use super::kernel_reads::Prepared;
-use super::{Context, Scenario, tail};
-use crate::host::machine::Second;
-use crate::host::preserved::{COUNT, NEXT, Stage};
+use super::kernel_reads::{Prepared, usual};
+use super::{Context, Scenario, resume};
+use crate::host::machine::{Answer, Machine, Second};
+use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 
 /// What is done to a chain of some blocks.
 struct Damage {
@@ -21,7 +22,52 @@ struct Damage {
     /// In the kernel's log.
     kernel: &'static str,
     /// What the kernel does, for the chain of sessions and for one of files.
-    reactions: [&'static str; 2],
+    reactions: [Reaction; 2],
+}
+
+/// What the second kernel does with what it is handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    PanicsAtBoot,
+    /// Opening the device fails with `EIO`.
+    RefusesToOpen,
+    DiesAtOpen,
+    TakesIt,
+}
+
+use Reaction::{DiesAtOpen, PanicsAtBoot, RefusesToOpen, TakesIt};
+
+impl Reaction {
+    /// Lets the machine go on, and has the device opened.
+    pub(super) fn of(machine: &mut Machine) -> Result<Self> {
+        if let Second::Ended = machine.resume()? {
+            return Ok(PanicsAtBoot);
+        }
+        Ok(match machine.ask("open")? {
+            Answer::Done(_) => TakesIt,
+            Answer::Failed(error) if error.contains("(EIO)") => RefusesToOpen,
+            Answer::Failed(error) => bail!("the agent says {error}"),
+            Answer::Ended => DiesAtOpen,
+        })
+    }
+
+    /// The same where it is known, and the kernel's words for it.
+    pub(super) fn expect(self, machine: &mut Machine, words: &str) -> Result<String> {
+        let found = Self::of(machine)?;
+        ensure!(found == self, "the kernel {found}, where it is known that it {self}");
+        Ok(format!("{self}: {:?}", machine.message(words)?))
+    }
+}
+
+impl fmt::Display for Reaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PanicsAtBoot => "panics at boot",
+            RefusesToOpen => "boots, EIO at open",
+            DiesAtOpen => "boots, dies at open",
+            TakesIt => "takes it",
+        })
+    }
 }
 
 const DAMAGES: [Damage; 4] = [
@@ -30,28 +76,28 @@ const DAMAGES: [Damage; 4] = [
         change: |blocks| (blocks[blocks.len() - 1], NEXT, blocks[0].get()),
         ours: "the chain comes back to this block",
         kernel: "Block set is corrupted",
-        reactions: ["panics at boot", "boots, EIO at open"],
+        reactions: [PanicsAtBoot, RefusesToOpen],
     },
     Damage {
         name: "count-0",
         change: |blocks| (blocks[1], COUNT, 0),
         ours: "the block has no entries",
         kernel: "Block contains invalid entry count: 0",
-        reactions: ["panics at boot", "boots, EIO at open"],
+        reactions: [PanicsAtBoot, RefusesToOpen],
     },
     Damage {
         name: "count-over-maximum",
         change: |blocks| (blocks[1], COUNT, 64),
         ours: "the header counts 64 entries, where at most",
         kernel: "Block contains invalid entry count: 64",
-        reactions: ["panics at boot", "boots, EIO at open"],
+        reactions: [PanicsAtBoot, RefusesToOpen],
     },
     Damage {
         name: "next-outside-memory",
         change: |blocks| (blocks[0], NEXT, 1 << 45),
         ours: "outside the memory",
         kernel: "BUG: unable to handle page fault",
-        reactions: ["panics at boot", "boots, dies at open"],
+        reactions: [PanicsAtBoot, DiesAtOpen],
     },
 ];
 
@@ -72,13 +118,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 /// The block of the session that has most files, and the offset of its entry there.
-fn entry_of_big(state: &LuoState) -> Result<(PhysAddr, usize)> {
+pub(super) fn entry_of_big(state: &LuoState) -> Result<(PhysAddr, usize)> {
     let number = state
         .sessions
         .iter()
         .position(|session| session.name == "big")
         .context("no big session")?;
-    Ok((state.session_blocks[number / 51], 16 + number % 51 * size_of::<LuoSession>()))
+    Ok((state.session_blocks[number / 51], HEADER_SIZE + number % 51 * size_of::<LuoSession>()))
 }
 
 /// The number of files that a session says is not that of its chain.
@@ -88,12 +134,8 @@ fn file_count(context: &Context) -> Result<String> {
     prepared.stage.set(block, entry + offset_of!(LuoSession, file_count), 131)?;
     prepared.store(head)?;
     let ours = refused(&mut prepared, "131")?;
-    let mut machine = prepared.machine;
-    ensure!(matches!(machine.resume()?, Second::Up), "the second kernel did not come up");
-    let answer = machine.ask("open")?;
-    ensure!(answer.as_ref().is_err_and(|error| error.contains("(EIO)")), "{answer:?}");
-    let said = said(&machine.log()?, "File count mismatch")?;
-    Ok(format!("we: {ours}; kernel: boots, EIO at open: {said:?}"))
+    let kernel = RefusesToOpen.expect(&mut prepared.machine, "File count mismatch")?;
+    Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
 /// Two sessions have the same files.
@@ -114,23 +156,20 @@ fn shared_block(context: &Context) -> Result<String> {
     prepared.store(head)?;
     let ours = refused(&mut prepared, "is part of")?;
     let mut machine = prepared.machine;
-    ensure!(matches!(machine.resume()?, Second::Up), "the second kernel did not come up");
-    machine.tell("open")?;
-    for command in ["retrieve rest", "retrieve big", "finish rest"] {
+    resume(&mut machine)?;
+    for command in ["open", "retrieve rest big", "finish rest"] {
         machine.tell(command)?;
     }
     // It may not get as far as an answer.
-    let _ = machine.ask("finish big");
-    let said = said(&machine.log()?, "WARNING:")?;
+    machine.ask("finish big")?;
+    let said = machine.message("WARNING:")?;
     Ok(format!("we: {ours}; kernel: takes it, and frees the blocks twice: {said:?}"))
 }
 
 /// A stopped machine with sessions of ours in place, none of them damaged yet.
-fn written(context: &Context) -> Result<(Prepared, LuoState, PhysAddr)> {
-    let mut prepared = Prepared::new(context)?;
-    let mut stage = std::mem::replace(&mut prepared.stage, Stage::new([]));
-    let head = write_sessions(&stage.free()?, prepared.named()?)?.addr();
-    prepared.stage = stage;
+pub(super) fn written(context: &Context) -> Result<(Prepared, LuoState, PhysAddr)> {
+    let mut prepared = Prepared::new(context, &usual()?)?;
+    let head = prepared.write()?.addr();
     prepared.store(head)?;
     let tree = prepared.machine.kho_device_tree()?;
     let state = LuoState::from_tree(prepared.machine.ram(), tree)?;
@@ -138,7 +177,7 @@ fn written(context: &Context) -> Result<(Prepared, LuoState, PhysAddr)> {
 }
 
 /// Why our reader refuses what is in the machine.
-fn refused(prepared: &mut Prepared, words: &str) -> Result<String> {
+pub(super) fn refused(prepared: &mut Prepared, words: &str) -> Result<String> {
     let tree = prepared.machine.kho_device_tree()?;
     let ours = match LuoState::from_tree(prepared.machine.ram(), tree) {
         Err(error) => error.to_string(),
@@ -146,15 +185,6 @@ fn refused(prepared: &mut Prepared, words: &str) -> Result<String> {
     };
     ensure!(ours.contains(words), "we refused it for another reason: {ours}");
     Ok(ours)
-}
-
-/// The first message of the kernels with these words in it.
-fn said(log: &str, words: &str) -> Result<String> {
-    log.lines()
-        .filter_map(|line| line.split_once("] ").map(|(_, text)| text.trim()))
-        .find(|line| line.contains(words))
-        .map(str::to_owned)
-        .with_context(|| format!("the kernel did not say {words:?}; its log:\n{}", tail(log)))
 }
 
 fn run(context: &Context, damage: &Damage, files: bool) -> Result<String> {
@@ -169,19 +199,7 @@ fn run(context: &Context, damage: &Damage, files: bool) -> Result<String> {
     prepared.stage.set(block, offset, value)?;
     prepared.store(head)?;
     let ours = refused(&mut prepared, damage.ours)?;
-
-    let mut machine = prepared.machine;
-    let reaction = match machine.resume()? {
-        Second::Ended => "panics at boot".to_owned(),
-        Second::Up => match machine.ask("open") {
-            Ok(Ok(_)) => "takes it".to_owned(),
-            Ok(Err(error)) if error.contains("(EIO)") => "boots, EIO at open".to_owned(),
-            Ok(Err(error)) => bail!("the agent says {error}"),
-            Err(_) => "boots, dies at open".to_owned(),
-        },
-    };
-    let expected = damage.reactions[usize::from(files)];
-    ensure!(reaction == expected, "the kernel {reaction}, where it was known to {expected}");
-    let said = said(&machine.log()?, damage.kernel)?;
-    Ok(format!("we: {ours}; kernel: {reaction}: {said:?}"))
+    let reaction = damage.reactions[usize::from(files)];
+    let kernel = reaction.expect(&mut prepared.machine, damage.kernel)?;
+    Ok(format!("we: {ours}; kernel: {kernel}"))
 }

@@ -1,0 +1,128 @@
+//! What the next kernel does not know: pages that KHO does not preserve, a file's handler, a version.
+
+use std::mem::offset_of;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use kho_block::{PhysAddr, ReadMemory};
+use kho_luo::{Compatible, LuoFile};
+use kho_luo_kexec_test::content::PAGE_SIZE;
+
+use super::refusals::Reaction::{PanicsAtBoot, RefusesToOpen};
+use super::refusals::{refused, written};
+use super::{Context, Expected, Scenario, check_second_kernel, read_state};
+use crate::host::machine::{Answer, GuestRam, Machine};
+use crate::host::preserved::{HEADER_SIZE, NEXT};
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = vec![Scenario::new("unknown-root-version", root_version)];
+    // One that nobody has, and the next version of one that is.
+    for handler in ["nobody-v1", "memfd-v3"] {
+        let name = format!("unknown-handler-{handler}");
+        scenarios.push(Scenario::new(name, move |context| unknown_handler(context, handler)));
+    }
+    for (name, place) in
+        [("root", Place::Root), ("sessions", Place::Sessions), ("files", Place::Files)]
+    {
+        let name = format!("unpreserved-page-of-{name}");
+        scenarios.push(Scenario::new(name, move |context| unpreserved(context, place)));
+    }
+    scenarios
+}
+
+fn root_version(context: &Context) -> Result<String> {
+    let (mut prepared, state, _) = written(context)?;
+    prepared.machine.ram().write(state.addr, b"luo-v6\0\0")?;
+    let ours = refused(&mut prepared, "of version \"luo-v6\"")?;
+    let kernel = PanicsAtBoot.expect(&mut prepared.machine, "incompatible with 'luo-v5'")?;
+    Ok(format!("we: {ours}; kernel: {kernel}"))
+}
+
+/// One file of one session has a handler that the kernel does not have.
+fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
+    let (mut prepared, state, head) = written(context)?;
+    let block = state.session("big").context("no big session")?.file_blocks[1];
+    let offset = HEADER_SIZE + 5 * size_of::<LuoFile>() + offset_of!(LuoFile, compatible);
+    prepared.stage.write(block, offset, &Compatible::new(handler)?.to_field())?;
+    prepared.store(head)?;
+    let read = read_state(&mut prepared.machine)?;
+    let files = &read.session("big").context("no big session")?.files;
+    ensure!(files[63 + 5].compatible == handler, "another file has the handler");
+    let mut machine = prepared.machine;
+    let said = format!("No registered handler for compatible '{handler}'");
+    let kernel = RefusesToOpen.expect(&mut machine, &said)?;
+    // It stays so: no session can be had, whatever is in it.
+    let again = machine.ask("open")?;
+    ensure!(matches!(&again, Answer::Failed(error) if error.contains("(EIO)")), "{again:?}");
+    Ok(format!("kernel: {kernel}"))
+}
+
+/// What is in a page that KHO does not preserve.
+#[derive(Clone, Copy)]
+enum Place {
+    Root,
+    /// The second block of the sessions.
+    Sessions,
+    /// The second block of the files of a session.
+    Files,
+}
+
+/// What LUO hands over leads to a page that is not preserved. For the kernel it is free memory from
+/// the start.
+fn unpreserved(context: &Context, place: Place) -> Result<String> {
+    let (mut prepared, state, _) = written(context)?;
+    let files = &state.session("big").context("no big session")?.file_blocks;
+    // What is to be there, and where its address is.
+    let (from, link) = match place {
+        Place::Root => (state.addr, link_to_root(&mut prepared.machine, state.addr)?),
+        Place::Sessions => (state.session_blocks[1], field(state.session_blocks[0], NEXT)?),
+        Place::Files => (files[1], field(files[0], NEXT)?),
+    };
+    let mut page = [0; PAGE_SIZE];
+    prepared.machine.ram().read(from, &mut page)?;
+    let to = unused_page(prepared.machine.ram())?;
+    prepared.machine.ram().write(to, &page)?;
+    prepared.machine.ram().write(link, bytemuck::bytes_of(&to))?;
+    let read = read_state(&mut prepared.machine)?;
+    ensure!(read.sessions == state.sessions || matches!(place, Place::Files), "other sessions");
+
+    // Had the kernel used it by now, it would find something else: not to be foreseen.
+    prepared.machine.go_on_to_luo()?;
+    let mut now = [0; PAGE_SIZE];
+    prepared.machine.ram().read(to, &mut now)?;
+    ensure!(now == page, "the kernel has used the page, which it may");
+    let expected: Vec<Expected> =
+        prepared.sessions.into_iter().map(|(session, _)| session).collect();
+    check_second_kernel(&mut prepared.machine, &expected)?;
+    let said = prepared.machine.message("WARNING: kernel/liveupdate/kexec_handover.c")?;
+    ensure!(said.contains("kho_restore_page"), "another warning: {said}");
+    Ok(format!("kernel: takes it, and warns when it frees the page: {said:?}"))
+}
+
+/// Where a field of a block is.
+fn field(block: PhysAddr, offset: usize) -> Result<PhysAddr> {
+    block.checked_add(offset as u64).context("past the end")
+}
+
+/// Where KHO's device tree has the root's address.
+fn link_to_root(machine: &mut Machine, root: PhysAddr) -> Result<PhysAddr> {
+    let tree = machine.kho_device_tree()?;
+    let mut page = [0; PAGE_SIZE];
+    machine.ram().read(tree, &mut page)?;
+    let mut places =
+        page.windows(8).zip(0..).filter(|(word, _)| *word == bytemuck::bytes_of(&root));
+    let place = places.next().context("the tree does not lead to the root")?.1;
+    ensure!(places.next().is_none(), "the tree has the root's address twice");
+    field(tree, place)
+}
+
+/// A page that nobody has ever written to, far from where memory is given out first.
+fn unused_page(ram: &GuestRam) -> Result<PhysAddr> {
+    let mut page = [0; PAGE_SIZE];
+    for addr in (ram.len() / 2..ram.len()).step_by(PAGE_SIZE).map(PhysAddr::new) {
+        ram.read(addr, &mut page)?;
+        if page.iter().all(|byte| *byte == 0) {
+            return Ok(addr);
+        }
+    }
+    bail!("every page is used")
+}
