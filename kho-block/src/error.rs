@@ -122,6 +122,14 @@ pub struct RestoreError {
     pub kind: RestoreErrorKind,
 }
 
+impl RestoreError {
+    /// The error of the block at `addr`, which is at `position` in its chain.
+    #[must_use]
+    pub const fn new(addr: PhysAddr, position: usize, kind: RestoreErrorKind) -> Self {
+        Self { addr, position, kind }
+    }
+}
+
 /// What is wrong with a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

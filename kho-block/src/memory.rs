@@ -58,6 +58,16 @@ pub trait ReadMemory {
     /// # Errors
     /// Not all the bytes are there, or they could not be read. `buf` is then left in any state.
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Returns the first address, from `addr` on, whose byte may be readable; `None` where there is
+    /// none.
+    ///
+    /// A search through the memory goes by it, so that it costs what there is and not what lies
+    /// between. By default every address may be readable. A wrong answer hides bytes from searches
+    /// and does no other harm.
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        Some(addr)
+    }
 }
 
 /// Memory whose bytes do not change while they are borrowed: an image in memory, a sealed memfd.
@@ -215,6 +225,10 @@ macro_rules! forward {
 
             fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
                 (**self).read(addr, buf)
+            }
+
+            fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+                (**self).next_readable(addr)
             }
         }
 

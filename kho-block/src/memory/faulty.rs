@@ -78,6 +78,10 @@ impl<M: ReadMemory> ReadMemory for FaultyMemory<M> {
         self.reads.fetch_add(1, Relaxed);
         self.inner.read(addr, buf)
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        self.inner.next_readable(addr)
+    }
 }
 
 // SAFETY: what succeeds comes from the memory inside, which gives the guarantees.

@@ -127,6 +127,14 @@ impl<const BLOCK_SIZE: usize> ReadMemory for ImageMemory<'_, BLOCK_SIZE> {
         }
         Ok(())
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        if self.rest_of_piece(addr.get()).is_some_and(|bytes| !bytes.is_empty()) {
+            return Some(addr);
+        }
+        let (start, _) = self.pieces.range(addr.get()..).next()?;
+        Some(PhysAddr::new(*start))
+    }
 }
 
 impl<const BLOCK_SIZE: usize> StableMemory for ImageMemory<'_, BLOCK_SIZE> {

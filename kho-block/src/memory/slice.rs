@@ -49,6 +49,11 @@ impl<const BLOCK_SIZE: usize> ReadMemory for SliceMemory<'_, BLOCK_SIZE> {
         buf.copy_from_slice(self.lend(addr, buf.len())?);
         Ok(())
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        let next = addr.max(self.base);
+        self.lend(next, 1).is_ok().then_some(next)
+    }
 }
 
 impl<const BLOCK_SIZE: usize> StableMemory for SliceMemory<'_, BLOCK_SIZE> {
