@@ -55,6 +55,16 @@ pub const DATA_PROPERTY: &str = "preserved-data";
 /// C: `KHO_SUB_TREE_SIZE_PROP_NAME`.
 pub const SIZE_PROPERTY: &str = "blob-size";
 
+/// The handler of memfds: its name in [`LuoFile::compatible`]. Its data is the address of a page that
+/// describes the file.
+///
+/// C: `MEMFD_LUO_FH_COMPATIBLE`, in `include/linux/kho/abi/memfd.h`.
+pub const MEMFD_HANDLER: &str = "memfd-v2";
+
+/// The handlers of files that Linux 7.2 and 7.3 have: what those kernels register with
+/// `liveupdate_register_file_handler`. Modules from elsewhere may add others.
+pub const FILE_HANDLERS: &[&str] = &[MEMFD_HANDLER];
+
 /// The root of all that LUO hands over.
 ///
 /// C: `struct luo_ser`.

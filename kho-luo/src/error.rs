@@ -11,9 +11,8 @@ use crate::tree::TreeError;
 
 /// What LUO handed over is not as it should be.
 ///
-/// The kernel notices some of it: then it panics, if it is the root or the chain of sessions, or no
-/// process can open `/dev/liveupdate` until the next boot. What the kernel does not notice is marked
-/// so.
+/// What the next kernel makes of it, [`severity`](Self::severity) says. What the kernel does not
+/// notice is marked so.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StateError {
@@ -21,12 +20,17 @@ pub enum StateError {
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// No device tree of KHO's leads to a root that this crate knows.
-    #[error("from {start:#x} to {end:#x} no device tree of KHO's leads to a root of LUO's")]
+    #[error(
+        "from {start:#x} to {end:#x} no device tree of KHO's leads to a root of LUO's{}",
+        PassedOver(passed_over)
+    )]
     NotFound {
         /// Where the search began.
         start: u64,
         /// Where it ended.
         end: u64,
+        /// What was found and is none, such as trees and roots of other versions: the first few.
+        passed_over: Vec<StateError>,
     },
     /// The root is wrong.
     #[error("LUO's root at {addr}: {kind}")]
@@ -67,6 +71,15 @@ pub enum StateError {
         /// What else it is part of.
         second: Part,
     },
+    /// KHO does not preserve a page: the next kernel takes it for free memory and writes to it, before
+    /// or after it has read what was there.
+    #[error("the page at {addr}, part of {part}, is not preserved")]
+    NotPreserved {
+        /// Address of the page.
+        addr: PhysAddr,
+        /// What it is part of.
+        part: Part,
+    },
     /// An entry can't be read, though the header of its block can.
     #[error("the entry at {addr}, part of {part}: {kind}")]
     Unreadable {
@@ -82,6 +95,12 @@ pub enum StateError {
     TooLarge {
         /// How many would be read.
         limit: usize,
+    },
+    /// There are more faults than are kept, none of them worse than those that are.
+    #[error("{count} more faults")]
+    More {
+        /// How many.
+        count: usize,
     },
 }
 
@@ -110,6 +129,18 @@ impl fmt::Display for Part {
             Self::Files { session } => write!(f, "the files of session {session}"),
             Self::Flbs => f.write_str("the global objects"),
         }
+    }
+}
+
+/// `; passed over: ` and the errors, or nothing.
+struct PassedOver<'a>(&'a [StateError]);
+
+impl fmt::Display for PassedOver<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "; passed over: " } else { "; " })?;
+        }
+        Ok(())
     }
 }
 
@@ -203,9 +234,16 @@ pub enum FileErrorKind {
         /// Number of the file that has it first.
         first: usize,
     },
+    /// KHO does not preserve the page that describes the file, a memfd.
+    #[error("the page at {addr}, which describes it, is not preserved")]
+    NotPreserved {
+        /// Address of the page.
+        addr: PhysAddr,
+    },
 }
 
-/// What is wrong with the global objects. The kernel notices none of it.
+/// What is wrong with the global objects. The kernel notices none of it when it boots, but only when
+/// a file that depends on one is retrieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FlbErrorKind {

@@ -85,12 +85,18 @@ compile_error!("kho-luo is for 64-bit machines, as Kexec HandOver is");
 
 pub mod abi;
 mod error;
+mod faults;
+mod find;
 #[cfg(target_os = "linux")]
 mod live;
 mod name;
 mod pages;
+mod preserved;
+mod severity;
 mod state;
 mod tree;
+mod walk;
+mod warning;
 mod write;
 
 pub use abi::{FlbHeader, LuoFile, LuoFlb, LuoRoot, LuoSession};
@@ -103,8 +109,11 @@ pub use live::{
 };
 pub use name::{COMPATIBLE_SIZE, Compatible, Name, NameError, SESSION_NAME_SIZE, SessionName};
 pub use pages::{PageCounts, PageError, PageErrorKind, PageMemory, pages_of};
+pub use preserved::{MapError, MapErrorKind, Preserved, PreservedBlock, PreservedMap};
+pub use severity::Severity;
 pub use state::{FileState, FlbState, LuoState, SessionState};
 pub use tree::{KhoNode, KhoTree, TreeError, TreeErrorKind};
+pub use warning::Warning;
 pub use write::{FlbWriteError, WriteError, write_flbs, write_sessions};
 
 /// The README's example, as a test.

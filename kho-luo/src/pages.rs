@@ -4,13 +4,13 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kho_block::abi::DEFAULT_BLOCK_SIZE;
 use kho_block::{
-    AllocError, AllocErrorKind, BlockMemory, ClaimError, ClaimErrorKind, PhysAddr, ReadError,
-    ReadErrorKind, ReadMemory,
+    AllocError, AllocErrorKind, BlockMemory, ChainClaim, ClaimError, ClaimErrorKind, NextClaim,
+    PhysAddr, ReadError, ReadErrorKind, ReadMemory,
 };
 use thiserror::Error;
 
@@ -66,7 +66,7 @@ type Invariant<'a> = fn(&'a mut [u8]) -> &'a mut [u8];
 
 #[derive(Default)]
 struct Pages {
-    by_addr: HashMap<PhysAddr, Page>,
+    by_addr: BTreeMap<PhysAddr, Page>,
     by_pointer: HashMap<NonZeroAddr, PhysAddr>,
     /// The free pages, first to be allocated first.
     free: VecDeque<PhysAddr>,
@@ -226,6 +226,26 @@ pub struct PageCounts {
 }
 
 impl Pages {
+    /// Makes a preserved page owned.
+    fn claim<const BLOCK_SIZE: usize>(
+        &mut self,
+        addr: PhysAddr,
+    ) -> Result<NonNull<u8>, ClaimError> {
+        let error = |kind| ClaimError::new(addr, kind);
+        if !addr.get().is_multiple_of(BLOCK_SIZE as u64) {
+            return Err(error(ClaimErrorKind::Misaligned));
+        }
+        let page = self.by_addr.get_mut(&addr).ok_or(error(ClaimErrorKind::Outside))?;
+        match page.state {
+            State::Preserved => {
+                page.state = State::Owned;
+                Ok(page.base)
+            }
+            State::Free => Err(error(ClaimErrorKind::NotPreserved)),
+            State::Owned => Err(error(ClaimErrorKind::Owned)),
+        }
+    }
+
     /// Changes the state of an owned page.
     fn release(&mut self, block: NonNull<u8>, to: State) {
         let addr = self.by_pointer.get(&block.addr()).expect("an owned block is one of the pages");
@@ -284,6 +304,14 @@ impl<const BLOCK_SIZE: usize> ReadMemory for PageMemory<'_, BLOCK_SIZE> {
         }
         Ok(())
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        let page = addr.get() - addr.get() % BLOCK_SIZE as u64;
+        let pages = self.lock();
+        let preserved = |at: &PhysAddr| pages.by_addr[at].state == State::Preserved;
+        let mut following = pages.by_addr.range(PhysAddr::new(page)..).map(|(at, _)| *at);
+        following.find(preserved).map(|at| at.max(addr))
+    }
 }
 
 // SAFETY:
@@ -307,20 +335,27 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> 
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        let error = |kind| ClaimError::new(addr, kind);
-        if !addr.get().is_multiple_of(BLOCK_SIZE as u64) {
-            return Err(error(ClaimErrorKind::Misaligned));
-        }
+        self.lock().claim::<BLOCK_SIZE>(addr)
+    }
+
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
         let mut pages = self.lock();
-        let page = pages.by_addr.get_mut(&addr).ok_or(error(ClaimErrorKind::Outside))?;
-        match page.state {
-            State::Preserved => {
-                page.state = State::Owned;
-                Ok(page.base)
-            }
-            State::Free => Err(error(ClaimErrorKind::NotPreserved)),
-            State::Owned => Err(error(ClaimErrorKind::Owned)),
+        let mut next = NextClaim::Block(first);
+        while let NextClaim::Block(addr) = next {
+            next = match pages.claim::<BLOCK_SIZE>(addr) {
+                Ok(block) => chain.add(block),
+                Err(error) => {
+                    chain.refuse(error);
+                    NextClaim::Undo
+                }
+            };
         }
+        if next == NextClaim::Undo {
+            while let Some(block) = chain.give_back() {
+                pages.release(block, State::Preserved);
+            }
+        }
+        next == NextClaim::End
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {

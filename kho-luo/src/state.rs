@@ -2,27 +2,35 @@
 
 use core::fmt;
 use core::ops::Range;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 
-use bytemuck::Zeroable;
-use kho_block::abi::DEFAULT_BLOCK_LIMIT;
-use kho_block::{
-    Chain, Entry, ForeignSet, PhysAddr, ReadError, ReadErrorKind, ReadMemory, RestoreError, SetHead,
-};
+use kho_block::{PhysAddr, ReadMemory};
 
-use crate::abi::{
-    FlbHeader, LUO_COMPATIBLE_FIELD, LuoFile, LuoFlb, LuoRoot, LuoSession, flb_capacity,
-};
-use crate::error::{
-    FileErrorKind, FlbErrorKind, Part, RootErrorKind, SessionErrorKind, StateError,
-};
+use crate::abi::{LuoFile, LuoRoot, LuoSession};
+use crate::error::StateError;
+use crate::find;
 use crate::name::{Compatible, SessionName};
-use crate::tree::KhoTree;
+use crate::preserved::Preserved;
+use crate::tree::{KhoTree, TreeError};
+use crate::walk::{Walk, Walked};
+use crate::warning::Warning;
 
 /// What LUO handed over: read from any memory, which may be hostile, and verified as a whole.
 ///
-/// It is what the next kernel would make of it, and stricter: see [`StateError`].
+/// It is what the next kernel would make of it, and stricter: see [`StateError`]. What may be right
+/// and may be fatal is a [warning](Self::warnings). Where KHO's device tree is known, each page is
+/// also looked up in KHO's [map of preserved memory](crate::PreservedMap), unless memory does not have the map:
+/// see [`preserved`](Self::preserved).
+///
+/// # Cost
+///
+/// No block is read twice, whatever leads to it. Of each block the header is read, then each entry:
+/// at most 1 + 63 reads with pages of 4 KiB. Besides, each session costs at most one read, the root
+/// one, the page of global objects one and one an object. A look-up in the map of preserved memory
+/// is one more for a page and for a memfd, where that is all right, and at most 312 where not. More than 1,048,576 blocks in all
+/// are not read.
+///
+/// What is kept of a block takes less than eight times its bytes. Of the faults and of the warnings
+/// at most [`MAX_FAULTS`](Self::MAX_FAULTS) are kept, less than 1 MiB.
 ///
 /// ```no_run
 /// use kho_block::ImageMemory;
@@ -32,6 +40,9 @@ use crate::tree::KhoTree;
 /// let state = LuoState::find(&image, 0..1 << 32)?;
 /// for session in &state.sessions {
 ///     println!("{}: {} files", session.name, session.files.len());
+/// }
+/// for warning in &state.warnings {
+///     println!("warning: {warning}");
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -48,6 +59,11 @@ pub struct LuoState {
     pub session_blocks: Vec<PhysAddr>,
     /// The global objects, in their order.
     pub flbs: Vec<FlbState>,
+    /// Whether KHO preserves all these pages, as far as could be told.
+    pub preserved: Preserved,
+    /// What should not pass unseen, worst first. At most [`MAX_FAULTS`](Self::MAX_FAULTS), and then
+    /// [how many more](Warning::More).
+    pub warnings: Vec<Warning>,
 }
 
 /// A session that was handed over.
@@ -88,52 +104,68 @@ pub struct FlbState {
     pub count: u64,
 }
 
-/// The most blocks and pages that are read in all: 4 GiB with pages of 4 KiB. Nothing in the format
-/// bounds their number, and memory may be made up as it is read.
-const MAX_BLOCKS: usize = 1 << 20;
-
 impl LuoState {
+    /// How many faults, and how many warnings, are kept at most.
+    pub const MAX_FAULTS: usize = 1000;
+
     /// Reads what LUO handed over from its root at `addr`, which [`KhoTree::luo`] tells.
     ///
+    /// Whether KHO preserves it can't be told from there: see [`from_tree`](Self::from_tree). What a
+    /// read costs at most, see [above](Self#cost).
+    ///
     /// # Errors
-    /// Anything in it is wrong: the first fault that is met.
+    /// Anything in it is wrong: of all faults the worst, by its [severity](StateError::severity), and
+    /// of those the first.
     pub fn read<M: ReadMemory>(memory: &M, addr: PhysAddr) -> Result<Self, StateError> {
-        Walk::new(memory, Err).run(addr)
+        Self::sound(Walk::new(memory, 1).run(addr)?)
     }
 
-    /// The same from KHO's device tree at `tree`.
+    /// The same from KHO's device tree at `tree`. Looks each page up in the map of preserved memory
+    /// that the tree leads to.
+    ///
+    /// The next kernel may use the pages of the map for something else once it has read it. In a dump
+    /// that was taken then, the answer may be that pages are not preserved which were.
     ///
     /// # Errors
     /// As for [`read`](Self::read), or the tree can't be read, or does not lead to a root.
     pub fn from_tree<M: ReadMemory>(memory: &M, tree: PhysAddr) -> Result<Self, StateError> {
-        let luo = KhoTree::read(memory, tree)
-            .and_then(|read| read.luo().map_err(|kind| crate::TreeError { addr: tree, kind }))?;
-        Self::read(memory, luo)
+        Self::sound(Self::walk_tree(memory, tree, 1)?)
     }
 
     /// Looks for KHO's device trees in `range` of an image, and reads what the latest root that they
     /// lead to has: the one of the highest [`liveupdate_num`](LuoRoot::liveupdate_num).
     ///
-    /// In the memory of a kernel that was itself started by a live update there are two trees, and
-    /// what the older one leads to may be overwritten; such roots are passed over. Where both are
-    /// whole, take the [addresses](KhoTree::scan) and choose.
+    /// In the memory of a kernel that was itself started by a live update there are two trees. The
+    /// latest root is then the one that this kernel prepares for its successor, and has no sessions
+    /// until that is started; if the older one still has some, a [warning](Warning::OlderRoot) says
+    /// where. A root that is overwritten is passed over. Take the [addresses](KhoTree::scan) to
+    /// choose for yourself.
+    ///
+    /// Nothing here is authenticated: whoever can write to a page of the image can put a tree and a
+    /// root there, and with a high number it is the latest. Where the kernel's word can be had, use
+    /// [`from_tree`](Self::from_tree).
+    ///
+    /// The search costs what [`KhoTree::scan`] does, and at most one read more for each tree.
     ///
     /// # Errors
-    /// No tree leads to a root, or as for [`read`](Self::read).
+    /// No tree leads to a root: what was found instead is named, such as trees and roots of other
+    /// versions. Or as for [`read`](Self::read).
     pub fn find<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Self, StateError> {
-        let roots = KhoTree::scan(memory, range.clone())
-            .filter_map(|(_, tree)| tree.luo().ok())
-            .filter_map(|addr| Some((addr, Walk::new(memory, Err).root(addr).ok()?)));
-        let latest = roots.max_by_key(|(_, root)| root.liveupdate_num);
-        match latest {
-            Some((addr, _)) => Self::read(memory, addr),
-            None => Err(StateError::NotFound { start: range.start, end: range.end }),
+        let found = find::latest(memory, range)?;
+        let mut walk = Walk::new(memory, 1);
+        for warning in found.warnings {
+            walk.warn(warning);
         }
+        Self::sound(walk.with_map(found.tree, found.map)?.run(found.root)?)
     }
 
-    /// Reads what can be read, to find out what went wrong: with it come the faults, in the order
-    /// in which they were met. A session whose name is wrong is left out, as is a file whose handler's
-    /// is; a chain that is wrong is read up to there.
+    /// Reads what can be read, to find out what went wrong: with it come the faults, the worst first,
+    /// and those alike in the order in which they were met. There are at most
+    /// [`MAX_FAULTS`](Self::MAX_FAULTS) of them, then [how many more](StateError::More). A session
+    /// whose name is wrong is left out, as is a file whose handler's is; a chain that is wrong is
+    /// read up to there.
+    ///
+    /// What it costs at most, see [above](Self#cost).
     ///
     /// # Errors
     /// Nothing can be read: there is no root.
@@ -141,16 +173,37 @@ impl LuoState {
         memory: &M,
         addr: PhysAddr,
     ) -> Result<(Self, Vec<StateError>), StateError> {
-        let mut faults = Vec::new();
-        let state = Walk::new(memory, |fault| {
-            if matches!(fault, StateError::Root { .. } | StateError::TooLarge { .. }) {
-                return Err(fault);
-            }
-            faults.push(fault);
-            Ok(())
-        })
-        .run(addr)?;
-        Ok((state, faults))
+        Ok(Self::with_faults(Walk::new(memory, Self::MAX_FAULTS).run(addr)?))
+    }
+
+    /// The same from KHO's device tree at `tree`. Looks each page up in the map of preserved memory,
+    /// as [`from_tree`](Self::from_tree) does.
+    ///
+    /// # Errors
+    /// As for [`inspect`](Self::inspect), or the tree can't be read, or does not lead to a root.
+    pub fn inspect_tree<M: ReadMemory>(
+        memory: &M,
+        tree: PhysAddr,
+    ) -> Result<(Self, Vec<StateError>), StateError> {
+        Ok(Self::with_faults(Self::walk_tree(memory, tree, Self::MAX_FAULTS)?))
+    }
+
+    fn walk_tree<M: ReadMemory>(
+        memory: &M,
+        addr: PhysAddr,
+        limit: usize,
+    ) -> Result<Walked, StateError> {
+        let tree = KhoTree::read(memory, addr)?;
+        let root = tree.luo().map_err(|kind| TreeError { addr, kind })?;
+        Walk::new(memory, limit).with_map(addr, tree.memory_map)?.run(root)
+    }
+
+    fn sound(Walked { state, faults }: Walked) -> Result<Self, StateError> {
+        faults.into_worst().map_or(Ok(state), Err)
+    }
+
+    fn with_faults(Walked { state, faults }: Walked) -> (Self, Vec<StateError>) {
+        (state, faults.into_vec(|count| StateError::More { count }))
     }
 
     /// The session of this name.
@@ -158,273 +211,6 @@ impl LuoState {
     pub fn session(&self, name: &str) -> Option<&SessionState> {
         self.sessions.iter().find(|session| session.name == name)
     }
-}
-
-/// What was read of a chain.
-struct Read<T> {
-    entries: Vec<T>,
-    blocks: Vec<PhysAddr>,
-    complete: bool,
-}
-
-/// A walk through all that hangs on a root. `fault` says of each fault whether to go on.
-struct Walk<'m, M, F> {
-    memory: &'m M,
-    fault: F,
-    /// Every block and page met so far, and what it is part of.
-    blocks: HashMap<PhysAddr, Part>,
-}
-
-impl<'m, M: ReadMemory, F: FnMut(StateError) -> Result<(), StateError>> Walk<'m, M, F> {
-    fn new(memory: &'m M, fault: F) -> Self {
-        Self { memory, fault, blocks: HashMap::new() }
-    }
-
-    fn run(mut self, addr: PhysAddr) -> Result<LuoState, StateError> {
-        let root = self.root(addr)?;
-        let mut state = LuoState {
-            addr,
-            root,
-            sessions: Vec::new(),
-            session_blocks: Vec::new(),
-            flbs: Vec::new(),
-        };
-        if !root.flbs.is_null() {
-            state.flbs = self.flbs(root.flbs)?;
-        }
-        let read = self.chain(root.sessions, Part::Sessions, StateError::Sessions)?;
-        state.session_blocks = read.blocks;
-        let mut names: HashMap<SessionName, usize> = HashMap::new();
-        for (index, entry) in read.entries.into_iter().enumerate() {
-            let name = match entry.name() {
-                Ok(name) => name,
-                Err(error) => {
-                    let kind = SessionErrorKind::Name(error);
-                    (self.fault)(StateError::Session { index, name: None, kind })?;
-                    continue;
-                }
-            };
-            match names.entry(name) {
-                Slot::Occupied(first) => {
-                    let kind = SessionErrorKind::Duplicate { first: *first.get() };
-                    (self.fault)(StateError::Session { index, name: Some(Box::new(name)), kind })?;
-                }
-                Slot::Vacant(slot) => {
-                    slot.insert(index);
-                }
-            }
-            let (files, file_blocks) = self.files(index, name, &entry)?;
-            state.sessions.push(SessionState { name, entry, files, file_blocks });
-        }
-        Ok(state)
-    }
-
-    fn root(&mut self, addr: PhysAddr) -> Result<LuoRoot, StateError> {
-        let error = |kind| StateError::Root { addr, kind };
-        if addr.is_null() {
-            return Err(error(RootErrorKind::Null));
-        }
-        if !is_page::<M>(addr) {
-            return Err(error(RootErrorKind::Misaligned));
-        }
-        let mut root = LuoRoot::zeroed();
-        self.memory
-            .read(addr, bytemuck::bytes_of_mut(&mut root))
-            .map_err(|read| error(RootErrorKind::Unreadable(read.kind)))?;
-        if root.compatible != LUO_COMPATIBLE_FIELD {
-            return Err(error(RootErrorKind::Incompatible { found: root.compatible }));
-        }
-        self.claim(addr, Part::Root)?;
-        Ok(root)
-    }
-
-    /// Notes that a block is part of `part`, and says whether it was part of nothing; a fault if it
-    /// was.
-    fn claim(&mut self, addr: PhysAddr, part: Part) -> Result<bool, StateError> {
-        if self.blocks.len() >= MAX_BLOCKS {
-            return Err(StateError::TooLarge { limit: MAX_BLOCKS });
-        }
-        match self.blocks.entry(addr) {
-            Slot::Vacant(slot) => {
-                slot.insert(part);
-                Ok(true)
-            }
-            Slot::Occupied(slot) => {
-                let first = *slot.get();
-                (self.fault)(StateError::Shared { addr, first, second: part })?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// The entries of a chain and its blocks, up to where it is wrong if the walk goes on then.
-    ///
-    /// By hand over the checked blocks, not as a set: a walk stops at the first block that is part of
-    /// something else, so that no block is read twice, however many chains lead to it.
-    fn chain<T: Entry>(
-        &mut self,
-        head: SetHead<T>,
-        part: Part,
-        error: impl Fn(RestoreError) -> StateError,
-    ) -> Result<Read<T>, StateError> {
-        let mut read = Read { entries: Vec::new(), blocks: Vec::new(), complete: false };
-        for link in Chain::new(self.memory, head.addr(), size_of::<T>()) {
-            let link = match link {
-                Ok(link) => link,
-                Err(restore) => {
-                    (self.fault)(error(restore))?;
-                    return Ok(read);
-                }
-            };
-            if self.blocks.get(&link.addr) == Some(&part) {
-                // Back in this chain. A set says where exactly.
-                let exact = ForeignSet::restore(self.memory, head).map(|_| ());
-                let shared = |()| StateError::Shared { addr: link.addr, first: part, second: part };
-                (self.fault)(exact.map_or_else(error, shared))?;
-                return Ok(read);
-            }
-            if !self.claim(link.addr, part)? {
-                return Ok(read);
-            }
-            for index in 0..link.count {
-                match link.read_entry(self.memory, index) {
-                    Ok(entry) => read.entries.push(entry),
-                    Err(error) => {
-                        let ReadError { addr, kind, .. } = error;
-                        (self.fault)(StateError::Unreadable { addr, part, kind })?;
-                        return Ok(read);
-                    }
-                }
-            }
-            read.blocks.push(link.addr);
-        }
-        read.complete = true;
-        Ok(read)
-    }
-
-    fn files(
-        &mut self,
-        index: usize,
-        name: SessionName,
-        entry: &LuoSession,
-    ) -> Result<(Vec<FileState>, Vec<PhysAddr>), StateError> {
-        let error = |kind| StateError::Session { index, name: Some(Box::new(name)), kind };
-        let part = Part::Files { session: index };
-        let Read { entries, blocks, complete } =
-            self.chain(entry.files, part, |restore| error(SessionErrorKind::Files(restore)))?;
-        // A chain that is wrong has been told of, and says nothing of the count.
-        if complete && entries.len() as u64 != entry.file_count {
-            let kind = SessionErrorKind::Count { counted: entry.file_count, found: entries.len() };
-            (self.fault)(error(kind))?;
-        }
-        let mut files = Vec::with_capacity(entries.len());
-        let mut tokens: HashMap<u64, usize> = HashMap::with_capacity(entries.len());
-        for (file, entry) in entries.into_iter().enumerate() {
-            let error = |kind| error(SessionErrorKind::File { file, kind });
-            match tokens.entry(entry.token) {
-                Slot::Occupied(first) => {
-                    let first = *first.get();
-                    let kind = FileErrorKind::DuplicateToken { token: entry.token, first };
-                    (self.fault)(error(kind))?;
-                }
-                Slot::Vacant(slot) => {
-                    slot.insert(file);
-                }
-            }
-            match entry.try_into() {
-                Ok(state) => files.push(state),
-                Err(name) => (self.fault)(error(FileErrorKind::Compatible(name)))?,
-            }
-        }
-        Ok((files, blocks))
-    }
-
-    fn flbs(&mut self, addr: PhysAddr) -> Result<Vec<FlbState>, StateError> {
-        match self.flb_pages(addr) {
-            Ok(flbs) => flbs,
-            Err(kind) => {
-                (self.fault)(StateError::Flbs { addr, kind })?;
-                Ok(Vec::new())
-            }
-        }
-    }
-
-    /// The global objects, or what is wrong with their pages as a whole.
-    fn flb_pages(
-        &mut self,
-        addr: PhysAddr,
-    ) -> Result<Result<Vec<FlbState>, StateError>, FlbErrorKind> {
-        if !is_page::<M>(addr) {
-            return Err(FlbErrorKind::Misaligned);
-        }
-        let mut header = FlbHeader::zeroed();
-        self.memory
-            .read(addr, bytemuck::bytes_of_mut(&mut header))
-            .map_err(|read| FlbErrorKind::Unreadable(read.kind))?;
-        let page_count = usize::try_from(header.page_count).unwrap_or(usize::MAX);
-        if page_count == 0 || page_count > DEFAULT_BLOCK_LIMIT {
-            return Err(FlbErrorKind::PageCount { page_count: header.page_count });
-        }
-        let max = flb_capacity(page_count, M::BLOCK_SIZE);
-        let count = usize::try_from(header.count).unwrap_or(usize::MAX);
-        if count > max {
-            return Err(FlbErrorKind::TooMany { count: header.count, max });
-        }
-        Ok(self.flb_entries(addr, page_count, count))
-    }
-
-    fn flb_entries(
-        &mut self,
-        addr: PhysAddr,
-        page_count: usize,
-        count: usize,
-    ) -> Result<Vec<FlbState>, StateError> {
-        let fault = |kind| StateError::Flbs { addr, kind };
-        for page in 0..page_count {
-            let Some(page) = addr.checked_add((page * M::BLOCK_SIZE) as u64) else {
-                (self.fault)(fault(FlbErrorKind::Unreadable(ReadErrorKind::Outside)))?;
-                return Ok(Vec::new());
-            };
-            self.claim(page, Part::Flbs)?;
-        }
-        let mut flbs: Vec<FlbState> = Vec::new();
-        let mut names: HashMap<Compatible, usize> = HashMap::new();
-        for index in 0..count {
-            let offset = size_of::<FlbHeader>() + index * size_of::<LuoFlb>();
-            let mut entry = LuoFlb::zeroed();
-            let read =
-                addr.checked_add(offset as u64).ok_or(ReadErrorKind::Outside).and_then(|at| {
-                    let buf = bytemuck::bytes_of_mut(&mut entry);
-                    self.memory.read(at, buf).map_err(|read| read.kind)
-                });
-            if let Err(kind) = read {
-                (self.fault)(fault(FlbErrorKind::Unreadable(kind)))?;
-                return Ok(flbs);
-            }
-            let name = match entry.name() {
-                Ok(name) => name,
-                Err(error) => {
-                    (self.fault)(fault(FlbErrorKind::Name { index, error }))?;
-                    continue;
-                }
-            };
-            if let Some(first) = names.get(&name) {
-                (self.fault)(fault(FlbErrorKind::Duplicate { index, name, first: *first }))?;
-            } else {
-                names.insert(name, index);
-            }
-            if entry.count == 0 {
-                (self.fault)(fault(FlbErrorKind::Unused { index, name }))?;
-            }
-            flbs.push(FlbState { name, data: entry.data, count: entry.count });
-        }
-        Ok(flbs)
-    }
-}
-
-/// Whether an address is that of a page's first byte.
-fn is_page<M: ReadMemory>(addr: PhysAddr) -> bool {
-    addr.get().is_multiple_of(M::BLOCK_SIZE as u64)
 }
 
 impl FileState {

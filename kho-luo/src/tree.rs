@@ -1,6 +1,7 @@
 //! KHO's device tree: where everything that was handed over is found.
 
 use core::ops::Range;
+use std::collections::HashSet;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
@@ -60,7 +61,7 @@ pub enum TreeErrorKind {
     /// It does not begin as a device tree does.
     #[error("not a device tree")]
     NotATree,
-    /// Its header says that it is longer than 64 KiB; the kernel makes it one page.
+    /// Its header says that it is longer than a page, which is the most the kernel makes.
     #[error("the header says it has {len} bytes, and a page is the most the kernel makes")]
     TooLarge {
         /// The length in the header.
@@ -105,6 +106,9 @@ pub enum TreeErrorKind {
         /// The name.
         node: String,
     },
+    /// The address of its map of preserved memory is null. The kernel ignores such a tree.
+    #[error("its {MEMORY_MAP_PROPERTY:?} is null")]
+    NoMemoryMap,
     /// Nothing of this name was handed over.
     #[error("nothing was handed over as {LUO_NODE:?}")]
     NoLuo,
@@ -119,54 +123,39 @@ pub enum TreeErrorKind {
 /// What a device tree begins with.
 const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
-/// More than the kernel makes: it is one page, of 64 KiB at most.
-const MAX_LEN: u32 = 64 << 10;
+/// The largest page there is. The kernel makes the tree one page at most, in any system.
+const MAX_PAGE: usize = 64 << 10;
 
 impl KhoTree {
-    /// Reads the tree at `addr`.
+    /// Reads the tree at `addr`, which is one page of `memory` at most: two reads.
     ///
     /// # Errors
     /// There is no tree of KHO's, or not a version of it that this crate knows.
     pub fn read(memory: &impl ReadMemory, addr: PhysAddr) -> Result<Self, TreeError> {
-        let error = |kind| TreeError { addr, kind };
-        let read = |buf: &mut [u8]| {
-            memory.read(addr, buf).map_err(|read| error(TreeErrorKind::Unreadable(read.kind)))
-        };
-        // Magic number and total size, both big endian.
-        let mut start = [0; 8];
-        read(&mut start)?;
-        if start[..4] != MAGIC {
-            return Err(error(TreeErrorKind::NotATree));
-        }
-        let [_, _, _, _, a, b, c, d] = start;
-        let len = u32::from_be_bytes([a, b, c, d]);
-        if len > MAX_LEN {
-            return Err(error(TreeErrorKind::TooLarge { len }));
-        }
-        let mut bytes = vec![0; len as usize];
-        read(&mut bytes)?;
-        Self::parse(&bytes).map_err(error)
+        Self::read_kind(memory, addr).map_err(|kind| TreeError { addr, kind })
     }
 
-    /// Reads the tree in these bytes. What follows the tree is ignored.
+    fn read_kind<M: ReadMemory>(memory: &M, addr: PhysAddr) -> Result<Self, TreeErrorKind> {
+        let read = |buf: &mut [u8]| {
+            memory.read(addr, buf).map_err(|read| TreeErrorKind::Unreadable(read.kind))
+        };
+        let mut start = [0; 8];
+        read(&mut start)?;
+        let mut bytes = vec![0; total_len(&start, M::BLOCK_SIZE)?];
+        read(&mut bytes)?;
+        Self::parse(&bytes)
+    }
+
+    /// Reads the tree in these bytes. What follows the tree is ignored. Takes a time in proportion
+    /// to the length of the tree, which is at most 64 KiB, the largest page there is.
     ///
     /// # Errors
     /// They are no tree of KHO's, or not a version of it that this crate knows.
     pub fn parse(bytes: &[u8]) -> Result<Self, TreeErrorKind> {
-        let Some((start, _)) = bytes.split_first_chunk::<8>() else {
-            return Err(TreeErrorKind::NotATree);
-        };
-        let [magic @ .., a, b, c, d] = *start;
-        if magic != MAGIC {
-            return Err(TreeErrorKind::NotATree);
-        }
-        let len = u32::from_be_bytes([a, b, c, d]);
-        if len > MAX_LEN {
-            return Err(TreeErrorKind::TooLarge { len });
-        }
+        let (start, _) = bytes.split_first_chunk::<8>().ok_or(TreeErrorKind::NotATree)?;
+        let len = total_len(start, MAX_PAGE)?;
         // If there are too few bytes, the parser says so.
-        let bytes = bytes.get(..len as usize).unwrap_or(bytes);
-        let tree = Fdt::new(bytes).map_err(TreeErrorKind::Malformed)?;
+        let tree = Fdt::new(bytes.get(..len).unwrap_or(bytes)).map_err(TreeErrorKind::Malformed)?;
         let root = tree.root();
         let compatible = root.property("compatible").map(|property| property.value().to_vec());
         let names = compatible.as_deref().unwrap_or_default().split(|byte| *byte == 0);
@@ -177,15 +166,15 @@ impl KhoTree {
         }
         let memory_map = PhysAddr::new(number(&root, MEMORY_MAP_PROPERTY)?);
         let mut nodes: Vec<KhoNode> = Vec::new();
+        let mut names = HashSet::new();
         for node in root.children() {
-            let name = node.name().to_owned();
-            // There are few: all of them fit in a page.
-            if nodes.iter().any(|other| other.name == name) {
-                return Err(TreeErrorKind::Duplicate { node: name });
+            let name = node.name();
+            if !names.insert(name) {
+                return Err(TreeErrorKind::Duplicate { node: name.to_owned() });
             }
             let data = PhysAddr::new(number(&node, DATA_PROPERTY)?);
             let size = number(&node, SIZE_PROPERTY)?;
-            nodes.push(KhoNode { name, data, size });
+            nodes.push(KhoNode { name: name.to_owned(), data, size });
         }
         Ok(Self { memory_map, nodes })
     }
@@ -213,14 +202,20 @@ impl KhoTree {
     ///
     /// There may be several: the tree that a kernel came up with is still there while it writes
     /// its own, and pages that were freed keep what was in them. The highest
-    /// [`liveupdate_num`](LuoRoot::liveupdate_num) is the latest.
+    /// [`liveupdate_num`](LuoRoot::liveupdate_num) is the latest. Nothing tells a tree that the kernel
+    /// wrote from one that somebody else did.
+    ///
+    /// Costs one read for each page there is, and a second one of at most a page where it begins as a
+    /// device tree. What there is, the memory says by
+    /// [`next_readable`](ReadMemory::next_readable): in an [`ImageMemory`](kho_block::ImageMemory)
+    /// the range may be all addresses, however far apart its pieces are.
     ///
     /// ```
     /// use kho_block::ImageMemory;
     /// use kho_luo::KhoTree;
     ///
     /// let image = ImageMemory::new(); // of all RAM
-    /// for (addr, tree) in KhoTree::scan(&image, 0..1 << 30) {
+    /// for (addr, tree) in KhoTree::scan(&image, 0..u64::MAX) {
     ///     println!("{addr}: {} nodes", tree.nodes.len());
     /// }
     /// ```
@@ -228,18 +223,44 @@ impl KhoTree {
         memory: &M,
         range: Range<u64>,
     ) -> impl Iterator<Item = (PhysAddr, Self)> {
-        let page = M::BLOCK_SIZE as u64;
-        let mut next = range.start.checked_next_multiple_of(page);
-        core::iter::from_fn(move || {
-            loop {
-                let addr = next.filter(|addr| *addr < range.end)?;
-                next = addr.checked_add(page);
-                if let Ok(tree) = Self::read(memory, PhysAddr::new(addr)) {
-                    return Some((PhysAddr::new(addr), tree));
-                }
-            }
-        })
+        trees(memory, range).filter_map(|(addr, tree)| Some((addr, tree.ok()?)))
     }
+}
+
+/// What is at each page of `memory` in `range` that may be readable: a tree, or why it is none.
+pub(crate) fn trees<M: ReadMemory>(
+    memory: &M,
+    range: Range<u64>,
+) -> impl Iterator<Item = (PhysAddr, Result<KhoTree, TreeErrorKind>)> {
+    let page = M::BLOCK_SIZE as u64;
+    let mut next = Some(range.start);
+    core::iter::from_fn(move || {
+        let mut from = next?.checked_next_multiple_of(page)?;
+        // To the first page whose first byte may be there.
+        loop {
+            if from >= range.end {
+                return None;
+            }
+            let readable = memory.next_readable(PhysAddr::new(from))?.get();
+            if readable <= from {
+                break;
+            }
+            from = readable.checked_next_multiple_of(page)?;
+        }
+        next = from.checked_add(1);
+        let addr = PhysAddr::new(from);
+        Some((addr, KhoTree::read_kind(memory, addr)))
+    })
+}
+
+/// The length of the tree that begins so: a magic number and the length, both big-endian.
+fn total_len(start: &[u8; 8], max: usize) -> Result<usize, TreeErrorKind> {
+    let [magic @ .., a, b, c, d] = *start;
+    if magic != MAGIC {
+        return Err(TreeErrorKind::NotATree);
+    }
+    let len = u32::from_be_bytes([a, b, c, d]);
+    usize::try_from(len).ok().filter(|len| *len <= max).ok_or(TreeErrorKind::TooLarge { len })
 }
 
 /// A property of 8 bytes, in the byte order of the machine.

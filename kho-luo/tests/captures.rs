@@ -7,11 +7,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{PAGE, addrs, captures, handed_over, kho_tree, list, number, tree};
+use common::{Capture, PAGE, addrs, captures, handed_over, kho_tree, list, number, tree};
 use kho_block::{ImageMemory, PhysAddr};
 use kho_luo::{
-    KhoTree, LuoFile, LuoRoot, LuoState, PageMemory, SessionName, StateError, TreeErrorKind, abi,
-    write_sessions,
+    KhoTree, LuoFile, LuoRoot, LuoState, PageMemory, Preserved, PreservedMap, SessionName,
+    StateError, TreeErrorKind, abi, write_sessions,
 };
 
 #[test]
@@ -98,6 +98,16 @@ fn written_again_the_same_bytes() {
     }
 }
 
+/// What is read of a capture through the tree, whose map was not captured.
+fn captured(capture: &Capture) -> LuoState {
+    let mut state = capture.world.read().unwrap();
+    assert_eq!(state.preserved, Preserved::NoTree);
+    let image = capture.world.image();
+    let map = PreservedMap::new(&image, PhysAddr::new(0x1234_5000));
+    state.preserved = Preserved::Unknown(map.block_at(PhysAddr::new(0x4000)).unwrap_err());
+    state
+}
+
 #[test]
 fn found_through_the_tree() {
     for capture in captures() {
@@ -118,7 +128,7 @@ fn found_through_the_tree() {
         assert_eq!(names, ["kexec-metadata", "LUO"]);
         assert_eq!(tree.node("kexec-metadata").unwrap().size, 76);
         let state = LuoState::from_tree(&image, *addr).unwrap();
-        assert_eq!(state, capture.world.read().unwrap());
+        assert_eq!(state, captured(&capture));
         // Outside of the range there is nothing to find.
         assert_eq!(KhoTree::scan(&image, 0x4001..1 << 30).count(), 0);
         assert_eq!(KhoTree::scan(&image, 0..0x4000).count(), 0);
@@ -135,14 +145,15 @@ fn the_latest_root_is_found() {
     let newer = LuoRoot { liveupdate_num: 2, ..older };
     let mut image = capture.world.image();
     let found = LuoState::find(&image, 0..1 << 30);
-    assert_eq!(found, Err(StateError::NotFound { start: 0, end: 1 << 30 }));
+    let nothing = StateError::NotFound { start: 0, end: 1 << 30, passed_over: vec![] };
+    assert_eq!(found, Err(nothing));
     for (index, tree) in trees.iter().chain([&nowhere]).enumerate() {
         image.insert(PhysAddr::new((index as u64 + 1) << 12), tree).unwrap();
     }
     // The root at 0x10000 is older, the one at 0x20000 overwritten.
     image.insert(PhysAddr::new(0x1_0000), bytemuck::bytes_of(&older)).unwrap();
     image.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
-    assert_eq!(LuoState::find(&image, 0..1 << 30), capture.world.read());
+    assert_eq!(LuoState::find(&image, 0..1 << 30), Ok(captured(&capture)));
     assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().addr.get(), 0x1_0000);
     let mut changed = ImageMemory::new();
     for (addr, bytes) in image.pieces() {

@@ -6,11 +6,11 @@
 
 mod common;
 
-use common::{PAGE, World, captures};
-use kho_block::{ImageMemory, PhysAddr, ReadErrorKind, RestoreErrorKind};
+use common::{Counting, PAGE, World, captures};
+use kho_block::{PhysAddr, ReadErrorKind, RestoreErrorKind};
 use kho_luo::{
     Compatible, FileErrorKind, FlbErrorKind, LuoFlb, LuoState, NameError, Part, RootErrorKind,
-    SessionErrorKind, StateError, write_flbs,
+    SessionErrorKind, Severity, StateError, write_flbs,
 };
 
 /// The first capture: session 0 has no files, session 1 has 62, and some have several blocks.
@@ -351,6 +351,40 @@ fn global_objects() {
     );
 }
 
+/// Of several faults `read` tells the one that is worst for the next kernel, wherever it is met.
+#[test]
+fn the_worst_comes_first() {
+    let (mut world, state) = world();
+    let severities = |world: &World| -> Vec<Severity> {
+        let (_, faults) = world.inspect().unwrap();
+        assert_eq!(world.read().unwrap_err(), faults[0]);
+        faults.iter().map(StateError::severity).collect()
+    };
+    // The page of global objects was not captured: nobody asks for it.
+    world.pages.remove(&state.root.flbs.get()).unwrap();
+    assert_eq!(severities(&world), [Severity::Accepted]);
+    // Two files of one token: the second can't be retrieved.
+    world.put_u64(file_at(&state, 1, 5) + 56, state.sessions[1].files[2].token);
+    assert_eq!(severities(&world), [Severity::Lost, Severity::Accepted]);
+    // Two sessions share a block of files.
+    world.put_u64(session_at(&state, 2) + 64, state.sessions[1].entry.files.addr().get());
+    assert_eq!(severities(&world)[0], Severity::Corruption);
+    // A session counts a file too many: nobody can open the device.
+    world.put_u64(session_at(&state, 4) + 72, 900);
+    assert_eq!(severities(&world)[0], Severity::AllLost);
+    // An empty block of sessions: the kernel panics.
+    world.put_u64(state.session_blocks[1].get() + 8, 0);
+    let four = [
+        Severity::Panic,
+        Severity::AllLost,
+        Severity::Corruption,
+        Severity::Lost,
+        Severity::Accepted,
+    ];
+    assert_eq!(severities(&world), four);
+    assert!(matches!(world.read(), Err(StateError::Sessions(_))));
+}
+
 #[test]
 fn an_entry_that_is_cut_off() {
     let (mut world, state) = world();
@@ -392,19 +426,6 @@ fn inspect_goes_on() {
 /// Many sessions that lead into one long chain are read once, not as often as there are sessions.
 #[test]
 fn a_chain_that_many_share_is_walked_once() {
-    use std::cell::Cell;
-
-    use kho_block::{ReadError, ReadMemory};
-
-    struct Counting<'a>(ImageMemory<'a>, Cell<usize>);
-
-    impl ReadMemory for Counting<'_> {
-        fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-            self.1.set(self.1.get() + 1);
-            self.0.read(addr, buf)
-        }
-    }
-
     let (mut world, state) = world();
     // A chain of 5,000 blocks of one file each.
     let first = 0x1_0000_0000;
@@ -428,9 +449,9 @@ fn a_chain_that_many_share_is_walked_once() {
         world.put_u64(session_at(&state, index as usize) + 64, addr);
         world.put_u64(session_at(&state, index as usize) + 72, 5_001);
     }
-    let memory = Counting(world.image(), Cell::new(0));
+    let memory = Counting::new(world.image());
     let (inspected, faults) = LuoState::inspect(&memory, state.addr).unwrap();
     assert_eq!(inspected.sessions[0].files.len(), 5_001);
     assert_eq!(faults.len(), 51);
-    assert!(memory.1.get() < 3 * 5_000, "{} reads", memory.1.get());
+    assert!(memory.reads.get() < 3 * 5_000, "{} reads", memory.reads.get());
 }

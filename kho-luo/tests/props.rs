@@ -122,7 +122,9 @@ proptest! {
         let _ = LuoState::read(&memory, PhysAddr::new(0x1000));
         let _ = LuoState::inspect(&memory, PhysAddr::new(0x1000));
         let _ = KhoTree::read(&memory, PhysAddr::new(0x1000));
+        let _ = LuoState::inspect_tree(&memory, PhysAddr::new(0x1000));
         let _ = KhoTree::scan(&memory, 0..0x10000).count();
+        let _ = LuoState::find(&memory, 0..0x10000);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 // No test uses all of it. The tests are for 64 bits.
 #![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use kho_block::{ImageMemory, PhysAddr};
+use kho_block::{ImageMemory, PhysAddr, ReadError, ReadMemory};
 use kho_luo::{FileState, LuoState, StateError, write_flbs};
 use serde_json::Value;
 
@@ -47,6 +48,33 @@ impl World {
     pub fn get_u64(&self, addr: u64) -> u64 {
         let page = &self.pages[&(addr / PAGE as u64 * PAGE as u64)];
         u64::from_ne_bytes(page[addr as usize % PAGE..][..8].try_into().unwrap())
+    }
+}
+
+/// A memory that counts what is read of it.
+pub struct Counting<M> {
+    pub memory: M,
+    pub reads: Cell<usize>,
+    pub bytes: Cell<usize>,
+}
+
+impl<M> Counting<M> {
+    pub fn new(memory: M) -> Self {
+        Self { memory, reads: Cell::new(0), bytes: Cell::new(0) }
+    }
+}
+
+impl<M: ReadMemory> ReadMemory for Counting<M> {
+    const BLOCK_SIZE: usize = M::BLOCK_SIZE;
+
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.reads.set(self.reads.get() + 1);
+        self.bytes.set(self.bytes.get() + buf.len());
+        self.memory.read(addr, buf)
+    }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        self.memory.next_readable(addr)
     }
 }
 
@@ -137,10 +165,15 @@ pub fn tree(properties: &[(&str, &[u8])], nodes: Vec<DeviceTreeNode>) -> Vec<u8>
     tree.to_dtb()
 }
 
-/// The tree that KHO makes for a root at `luo`.
+/// The tree that KHO makes for a root at `luo`, with a map that was not captured.
 pub fn kho_tree(luo: u64) -> Vec<u8> {
+    kho_tree_with_map(luo, 0x1234_5000)
+}
+
+/// The tree that KHO makes for a root at `luo` and a map of preserved memory at `map`.
+pub fn kho_tree_with_map(luo: u64, map: u64) -> Vec<u8> {
     tree(
-        &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &0x1234_5000_u64.to_ne_bytes())],
+        &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &map.to_ne_bytes())],
         vec![handed_over("kexec-metadata", 0x7000, 76), handed_over("LUO", luo, 32)],
     )
 }

@@ -1,0 +1,273 @@
+//! What a hostile memory can cost: counted reads and bytes, against what the documentation states.
+// The bytes are of x86-64.
+#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
+#![allow(clippy::cast_possible_truncation)]
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use common::{Counting, PAGE, World, captures, kho_tree};
+use kho_block::{ImageMemory, PhysAddr, ReadError, ReadErrorKind, ReadMemory, SliceMemory};
+use kho_luo::{KhoTree, LuoState, PageMemory, SessionErrorKind, StateError};
+
+/// A page with a header of `count` entries, and these after one another.
+fn block(next: u64, entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut page = vec![0; PAGE];
+    page[..8].copy_from_slice(&next.to_ne_bytes());
+    page[8..16].copy_from_slice(&(entries.len() as u64).to_ne_bytes());
+    let mut at = 16;
+    for entry in entries {
+        page[at..at + entry.len()].copy_from_slice(entry);
+        at += entry.len();
+    }
+    page
+}
+
+fn session(name: &str, files: u64, count: u64) -> Vec<u8> {
+    let mut entry = vec![0; 80];
+    entry[..name.len()].copy_from_slice(name.as_bytes());
+    entry[64..72].copy_from_slice(&files.to_ne_bytes());
+    entry[72..].copy_from_slice(&count.to_ne_bytes());
+    entry
+}
+
+fn file(name: &[u8], token: u64) -> Vec<u8> {
+    let mut entry = vec![0; 64];
+    entry[..name.len()].copy_from_slice(name);
+    entry[56..].copy_from_slice(&token.to_ne_bytes());
+    entry
+}
+
+/// Where the files of a session are.
+const fn files_of(session: u64) -> u64 {
+    (session + 1) << 40
+}
+
+/// `count` sessions, each with one file by its own count.
+fn sessions(count: u64) -> World {
+    let root = 0x1000;
+    let first = 0x10_000;
+    let all: Vec<Vec<u8>> =
+        (0..count).map(|index| session(&format!("s{index}"), files_of(index), 1)).collect();
+    let blocks = all.chunks(51);
+    let mut world = World { pages: BTreeMap::from([(root, vec![0; PAGE])]), root };
+    world.put(root, b"luo-v5");
+    world.put_u64(root + 16, first);
+    for (index, entries) in (0..).zip(blocks.clone()) {
+        let addr = first + index * PAGE as u64;
+        let last = index as usize + 1 == blocks.len();
+        world.pages.insert(addr, block(if last { 0 } else { addr + PAGE as u64 }, entries));
+    }
+    world
+}
+
+/// Each session's files lead back to their first block; whoever asks again is led along a chain that
+/// does not end.
+struct Changing<'a> {
+    image: ImageMemory<'a>,
+    asked: RefCell<BTreeMap<u64, u32>>,
+}
+
+impl ReadMemory for Changing<'_> {
+    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        let at = addr.get();
+        if at < files_of(0) {
+            return self.image.read(addr, buf);
+        }
+        if buf.len() != 16 {
+            buf.copy_from_slice(&file(b"memfd-v2", at)[..buf.len()]);
+            return Ok(());
+        }
+        let mut asked = self.asked.borrow_mut();
+        let times = asked.entry(at).or_default();
+        *times += 1;
+        let back = at.trailing_zeros() >= 40 && *times < 3;
+        let next = if back { at } else { at + PAGE as u64 };
+        buf[..8].copy_from_slice(&next.to_ne_bytes());
+        buf[8..].copy_from_slice(&1_u64.to_ne_bytes());
+        Ok(())
+    }
+}
+
+#[test]
+fn memory_that_changes_its_answers_is_not_walked_twice() {
+    let world = sessions(400);
+    let memory = Counting::new(Changing { image: world.image(), asked: RefCell::default() });
+    let (state, faults) = LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    assert_eq!((state.sessions.len(), faults.len()), (400, 400));
+    assert_eq!(
+        faults[7].to_string(),
+        "session 7 \"s7\": its files: block 1 of the chain, at 0x80000000000: the chain comes back \
+         to this block"
+    );
+    // The root, 8 blocks of sessions with their entries; the files' block, its entry, and the block
+    // again, which ends the walk.
+    assert_eq!(memory.reads.get(), 1 + 8 + 400 + 400 * 3);
+}
+
+#[test]
+fn faults_are_kept_up_to_a_limit() {
+    let mut world = sessions(40);
+    for index in 0..40 {
+        // 63 files without names.
+        let files: Vec<Vec<u8>> = (0..63).map(|token| file(&[b'x'; 48], token)).collect();
+        world.pages.insert(files_of(index), block(0, &files));
+        let entry = 0x10_000 + 16 + 80 * index;
+        world.put_u64(entry + 72, 63);
+    }
+    let (_, faults) = world.inspect().unwrap();
+    assert_eq!(faults.len(), LuoState::MAX_FAULTS + 1);
+    let left_out = 40 * 63 - LuoState::MAX_FAULTS;
+    assert_eq!(faults.last(), Some(&StateError::More { count: left_out }));
+    assert_eq!(faults.last().unwrap().to_string(), "1520 more faults");
+    // A worse one is kept, though it is the last to be met.
+    world.put_u64(0x10_000, 0x10_008);
+    let (_, faults) = world.inspect().unwrap();
+    assert!(matches!(faults[0], StateError::Sessions(_)));
+    assert_eq!(faults.last(), Some(&StateError::More { count: left_out + 1 }));
+    assert_eq!(world.read().unwrap_err(), faults[0]);
+}
+
+/// Global objects are counted by a header, not by a chain: 10,000 pages that are one and the same
+/// chain's.
+#[test]
+fn pages_of_global_objects_cost_no_reads() {
+    let mut world = sessions(51);
+    let flbs = 0x10_000;
+    world.put_u64(world.root + 24, flbs);
+    world.put_u64(flbs, 10_000);
+    world.put_u64(flbs + 8, 0);
+    let memory = Counting::new(world.image());
+    LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    assert!(memory.reads.get() <= 3, "{}", memory.reads.get());
+}
+
+/// A chain that is too long is left at the limit, and told of once a session.
+#[test]
+fn long_chains_that_many_share() {
+    let mut world = sessions(30);
+    let long = 1 << 60;
+    for index in 0..10_001_u64 {
+        let addr = long + index * PAGE as u64;
+        world.pages.insert(addr, block(addr + PAGE as u64, &[file(b"memfd-v2", index)]));
+    }
+    for index in 0..30 {
+        let next = long + index * 300 * PAGE as u64;
+        world.pages.insert(files_of(index), block(next, &[file(b"memfd-v2", u64::MAX)]));
+    }
+    let memory = Counting::new(world.image());
+    let (_, faults) = LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    assert_eq!(faults.len(), 30);
+    assert!(matches!(
+        faults[29],
+        StateError::Shared { .. } | StateError::Session { kind: SessionErrorKind::Files(_), .. }
+    ));
+    // Two reads for each block, one for each session, and one more where its chain ends.
+    assert!(memory.reads.get() <= 2 * 10_001 + 2 + 30 * 4, "{}", memory.reads.get());
+}
+
+/// An image in which the nodes of one tree are part of 15 others, which begin on each page before.
+fn overlapping(groups: u64) -> ImageMemory<'static> {
+    let whole = kho_tree(0x5000);
+    let mut bytes = vec![0; 16 * PAGE];
+    for page in 0..16 {
+        let at = page * PAGE;
+        let rest = (bytes.len() - at) as u32;
+        bytes[at..at + whole.len()].copy_from_slice(&whole);
+        bytes[at + 4..at + 8].copy_from_slice(&rest.to_be_bytes());
+    }
+    let mut image = ImageMemory::new();
+    for group in 0..groups {
+        image.insert(PhysAddr::new((group + 1) << 16), bytes.clone()).unwrap();
+    }
+    image
+}
+
+#[test]
+fn trees_that_overlap_are_read_once() {
+    let memory = Counting::new(overlapping(4));
+    // A tree is one page at most.
+    assert_eq!(KhoTree::scan(&memory, 0..u64::MAX).count(), 4);
+    let pages = 4 * 16;
+    assert!(memory.reads.get() <= 2 * pages, "{}", memory.reads.get());
+    assert!(memory.bytes.get() <= pages * (8 + PAGE), "{}", memory.bytes.get());
+}
+
+/// One step for each page there is, however far apart they are and wherever they begin.
+#[test]
+fn a_scan_goes_by_what_there_is() {
+    let tree = kho_tree(0x5000);
+    let mut image = ImageMemory::new();
+    let mut at =
+        |addr: u64, bytes: &[u8]| image.insert(PhysAddr::new(addr), bytes.to_vec()).unwrap();
+    // Pieces inside of a page, one over the start of one, one that ends with a page's first byte.
+    at(0x10, &[1; 16]);
+    at(0x30, &[1; 16]);
+    at(0x1ff0, &[1; 17]);
+    at(1 << 40, &tree);
+    at((1 << 50) - 1, &[&[0], &tree[..]].concat());
+    at(u64::MAX - 4095, &[1; 4096]);
+    let memory = Counting::new(image);
+    let found: Vec<u64> = KhoTree::scan(&memory, 0..u64::MAX).map(|(addr, _)| addr.get()).collect();
+    assert_eq!(found, [1 << 40, 1 << 50]);
+    // The page at 0x2000 begins with a byte that is there, as do the trees and the last page.
+    assert_eq!(memory.reads.get(), 2 + 2 * 2);
+    // `find` goes the same way.
+    memory.reads.set(0);
+    assert!(LuoState::find(&memory, 0..u64::MAX).is_err());
+    assert_eq!(memory.reads.get(), 6 + 2);
+}
+
+/// Every memory that knows what it has says so, and what leads to one passes it on.
+#[test]
+fn memories_say_what_there_is() {
+    let tree = kho_tree(0x5000);
+    let mut page = vec![0; PAGE];
+    page[..tree.len()].copy_from_slice(&tree);
+    let base = PhysAddr::new(1 << 44);
+    let slice = SliceMemory::new(base, &page);
+    let mut image = ImageMemory::new();
+    image.insert(base, &page).unwrap();
+    assert_eq!(KhoTree::scan(&slice, 0..u64::MAX).count(), 1);
+    assert_eq!(KhoTree::scan(&&slice, 0..u64::MAX).count(), 1);
+    assert_eq!(KhoTree::scan(&std::sync::Arc::new(image), 0..u64::MAX).count(), 1);
+    #[repr(align(16))]
+    struct Aligned([u8; PAGE]);
+    let mut aligned = Aligned(page.try_into().unwrap());
+    let pages = PageMemory::new();
+    pages.add_preserved(base, &mut aligned.0).unwrap();
+    assert_eq!(KhoTree::scan(&pages, 0..u64::MAX).count(), 1);
+}
+
+/// A memory that says something else each time is left at the end of the range.
+#[test]
+fn a_memory_that_lies_about_what_there_is() {
+    struct Backward;
+
+    impl ReadMemory for Backward {
+        fn read(&self, addr: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> {
+            Err(ReadError::new(addr, ReadErrorKind::Failed))
+        }
+
+        fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+            Some(PhysAddr::new(addr.get() / 2))
+        }
+    }
+
+    let memory = Counting::new(Backward);
+    assert_eq!(KhoTree::scan(&memory, 0..0x10_0000).count(), 0);
+    assert_eq!(memory.reads.get(), 0x100);
+}
+
+#[test]
+fn the_captures_cost_what_is_stated() {
+    for capture in captures() {
+        let memory = Counting::new(capture.world.image());
+        let state = LuoState::read(&memory, PhysAddr::new(capture.world.root)).unwrap();
+        let files: usize = state.sessions.iter().map(|session| session.files.len()).sum();
+        let blocks = capture.world.pages.len() - 2;
+        assert_eq!(memory.reads.get(), 2 + blocks + state.sessions.len() + files);
+    }
+}
