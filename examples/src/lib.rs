@@ -1,7 +1,9 @@
-//! The process table, which crosses in the example `handover`, and which the benches measure: read
-//! from `/proc`, as live objects, and as entries.
+//! What the examples and the benches share: the process table, which crosses in the example
+//! `handover` and which the benches measure (read from `/proc`, as live objects, and as entries), and
+//! how a program starts and ends.
 
 pub mod entries;
 pub mod live;
 pub mod proc_table;
+pub mod program;
 mod text;

@@ -18,3 +18,11 @@ fn rolls_back_then_crosses() {
         "successor: verified 64 vCPUs, 2 memory slots and 4 devices; the guest runs: true"
     );
 }
+
+#[test]
+fn says_what_it_does() {
+    let output = Command::new(env!("CARGO_BIN_EXE_vmm_module")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && help.contains("Usage: vmm_module"), "{help}");
+    assert!(!help.contains("prepared"), "it has run: {help}");
+}

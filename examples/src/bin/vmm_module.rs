@@ -8,13 +8,16 @@
 //!   refuses, what was stopped runs again and what was written is undone: the guest never noticed,
 //!   and the update can be tried later.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use clap::Parser;
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{
     BlockMemory, BlockSet, Entry, HeapMemory, PushError, ReserveError, SetHead, Writer, text,
 };
+use kho_examples::program;
 
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
 #[repr(C)]
@@ -212,22 +215,27 @@ fn guest() -> Guest {
     }
 }
 
-fn run() -> anyhow::Result<()> {
+/// Save a guest's state, roll back when a device refuses, try again, and resume in the successor
+#[derive(Parser)]
+struct Args {}
+
+fn run(_: Args) -> anyhow::Result<()> {
+    let out = &mut program::stdout();
     // `MemfdMemory` if the successor is another process; the module is the same.
     let memory = HeapMemory::new();
     let mut guest = guest();
 
     let mut module = Module::prepare(&memory, &guest)?;
     let reserved = memory.usage();
-    println!("prepared: {} blocks reserved, the guest runs", reserved.owned);
+    writeln!(out, "prepared: {} blocks reserved, the guest runs", reserved.owned)?;
 
     guest.devices[2].busy = true;
     let error = module.freeze(&mut guest).err().context("a busy device was frozen")?;
-    println!("first try: {error}");
+    writeln!(out, "first try: {error}")?;
     ensure!(guest.running && !guest.devices.iter().any(|device| device.frozen), "it is stuck");
     ensure!(module.vcpus.is_empty() && module.slots.is_empty() && module.devices.is_empty());
     ensure!(memory.usage() == reserved, "the first try has changed what is reserved");
-    println!("           undone, the guest runs, nothing leaked");
+    writeln!(out, "           undone, the guest runs, nothing leaked")?;
 
     guest.devices[2].busy = false;
     module.freeze(&mut guest)?;
@@ -235,7 +243,7 @@ fn run() -> anyhow::Result<()> {
     let head = module.hand_over()?;
     let preserved = memory.usage().preserved;
     ensure!(memory.usage().owned == 0, "some blocks were not handed over");
-    println!("second try: frozen, {preserved} blocks handed over from root {}", head.addr());
+    writeln!(out, "second try: frozen, {preserved} blocks handed over from root {}", head.addr())?;
 
     let successor = resume(&memory, head)?;
     let states =
@@ -244,22 +252,17 @@ fn run() -> anyhow::Result<()> {
     ensure!(successor.slots == guest.slots, "the memory slots differ");
     ensure!(states(&successor) == states(&guest), "the devices differ");
     ensure!((memory.usage().owned, memory.usage().preserved) == (0, 0), "a block has leaked");
-    println!(
+    writeln!(
+        out,
         "successor: verified {} vCPUs, {} memory slots and {} devices; the guest runs: {}",
         successor.vcpus.len(),
         successor.slots.len(),
         successor.devices.len(),
         successor.running
-    );
+    )?;
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("vmm_module: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(env!("CARGO_BIN_NAME"), run)
 }
