@@ -60,6 +60,33 @@ fn lists_the_shipped_image() {
     // The same by arguments; the head in decimal, as the kernel's log may have it.
     assert_eq!(stdout(&run(&[IMAGE, "6942720"])), listing);
     assert_eq!(stdout(&run(&[IMAGE, "0x69f000"])), listing);
+    assert_eq!(stdout(&run(&[IMAGE, "69f000"])), listing);
+    assert_eq!(stdout(&run(&[IMAGE, "0069F000"])), listing);
+}
+
+#[test]
+fn addresses_are_read_as_they_are_written() {
+    // Hexadecimal if that is the address of a page, also where it would be a number in decimal.
+    for (written, addr) in [
+        ("691000", "0x691000"),
+        ("0x6942720", "0x6942720"),
+        ("4096", "0x1000"),
+        ("4097", "0x1001"),
+        ("18446744073709547520", "0xfffffffffffff000"),
+        ("fffffffffffff000", "0xfffffffffffff000"),
+    ] {
+        let output = run(&[IMAGE, written]);
+        let message = refusal(&output);
+        assert!(message.contains(&format!("block 0 of the chain, at {addr}: ")), "{message}");
+    }
+    for written in
+        ["", "0x", "x", "69f001", "0x69g000", "+69f000", "0x+69f000", "18446744073709551616"]
+    {
+        let output = run(&[IMAGE, written]);
+        assert_eq!(output.status.code(), Some(2), "{written}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("not the address of a page, such as 0x69f000"), "{message}");
+    }
 }
 
 /// Writes an image that was changed by `change` and runs on it.
@@ -113,6 +140,18 @@ fn errors_name_the_block() {
     let expected = "D-session-003: the chain at 0x85b000 has 63 files, the session counts 64";
     assert!(stdout(&output).contains(expected));
     refusal(&output);
+
+    // One leads into the chain of another, which is as good as its own.
+    let output = run_changed("shared.pages", |bytes| {
+        let session = |number: usize| page(bytes, 0x69_f000) + 16 + number * 80;
+        let (one, other) = (session(1), session(2));
+        bytes.copy_within(one + 64..one + 80, other + 64);
+    });
+    let listing = stdout(&output);
+    assert!(listing.contains("D-session-001: 62 files\n"), "{listing}");
+    let expected = "D-session-002: block 0x6ae000 is in a chain already\n";
+    assert!(listing.contains(expected), "{listing}");
+    refusal(&output);
 }
 
 #[test]
@@ -121,6 +160,42 @@ fn refuses_what_is_no_image() {
     assert!(refusal(&output).contains("not a whole number of records"));
     let output = run_changed("twice.pages", |bytes| bytes.extend_from_within(..RECORD));
     assert!(refusal(&output).contains("overlaps another"));
+    let output = run_changed("unaligned.pages", |bytes| bytes[RECORD] = 8);
+    assert!(refusal(&output).contains("the record at byte 4104 is for"));
     assert!(refusal(&run(&["no-such-file", "0x1000"])).contains("can't read no-such-file"));
+    assert!(refusal(&run(&["/proc/self", "0x1000"])).contains("can't read /proc/self: "));
+    // What has no end is no image from its first or second page on.
+    assert!(refusal(&run(&["/dev/zero", "0x1000"])).contains("overlaps another"));
     assert_eq!(run(&[IMAGE]).status.code(), Some(2), "an image needs a head");
+}
+
+#[test]
+fn names_other_formats() {
+    for (start, name) in [
+        (&b""[..], "empty"),
+        (b"\x7fELF\x02\x01\x01", "an ELF file"),
+        (b"KDUMP   \x06\0\0\0", "kdump"),
+        (b"DISKDUMP", "diskdump"),
+        (b"makedumpfile\0\0\0\0", "makedumpfile"),
+        (b"EMiL\x01\0\0\0", "LiME"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"\xfd7zXZ\0\0\x04", "xz"),
+        (b"\x28\xb5\x2f\xfd\x24", "zstd"),
+        (b"BZh9", "bzip2"),
+        (b"some text", "not a whole number of records"),
+    ] {
+        // As long as an image, and shorter than a record.
+        for len in [RECORD * 2, start.len()] {
+            let output = run_changed("other.pages", |bytes| {
+                bytes.truncate(if start.is_empty() { 0 } else { len });
+                bytes[..start.len()].copy_from_slice(start);
+            });
+            let message = refusal(&output);
+            let name =
+                if name.starts_with("not a") && len > RECORD { "no page begins" } else { name };
+            assert!(message.contains(name), "{message}");
+            // And says what it wants.
+            assert!(message.contains("a physical address (u64, little endian) and the 4096 bytes"));
+        }
+    }
 }
