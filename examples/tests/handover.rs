@@ -122,25 +122,40 @@ fn crosses_generations() {
 
 #[test]
 fn notices_what_is_corrupt() {
+    let (mut headers, mut entries) = (0, 0);
     for seed in 0..24 {
-        let corrupt = format!("--corrupt={seed}");
+        let seed = seed.to_string();
         for more in [&["--entries", "500"][..], &["--generations", "2"]] {
-            let (_, output) = run(&[&[&*corrupt], more].concat());
+            let (_, output) = run(&[&["--corrupt", &seed], more].concat());
             let message = refusal(&output);
             let mut lines = message.lines();
             let flip = lines.next().unwrap();
-            assert!(flip.starts_with(&format!("handover: {corrupt} flips bit ")), "{message}");
+            assert!(
+                flip.starts_with(&format!("handover: --corrupt={seed} flips bit ")),
+                "{message}"
+            );
+            headers += usize::from(flip.contains(" in the header of block 0x"));
+            entries += usize::from(flip.ends_with(", in an entry"));
             let error = lines.next().expect("the successor's message");
             assert!(error.contains("block") || error.contains("digest"), "{message}");
             assert_eq!(lines.next(), None);
         }
     }
+    assert_eq!(headers + entries, 48);
+    assert!(headers >= 10 && entries >= 10, "{headers} in headers, {entries} in entries");
 }
 
 #[test]
 fn corrupts_by_chance() {
-    let (_, output) = run(&["--corrupt"]);
-    refusal(&output);
+    for args in [&["--corrupt"][..], &["--corrupt", "--entries", "1"]] {
+        refusal(&run(args).1);
+    }
+    // Both forms of a value.
+    let flip = |args| refusal(&run(args).1).lines().next().map(str::to_owned);
+    let flip_of = |text: &str| text.split(" flips bit ").next().map(str::to_owned);
+    for args in [&["--corrupt", "5"][..], &["--corrupt=5"]] {
+        assert_eq!(flip_of(&flip(args).unwrap()).unwrap(), "handover: --corrupt=5");
+    }
 }
 
 #[test]
@@ -193,8 +208,63 @@ fn survives_a_table_that_changes() {
 }
 
 #[test]
+fn takes_numbers_as_people_write_them() {
+    for (written, number) in [("1e3", 1000), ("10_000", 10_000), ("2.5k", 2500), ("1K", 1000)] {
+        let (_, output) = run(&["--entries", written, "--top", "1"]);
+        assert_eq!(count(success(&output), "synthetic"), number, "{written}");
+    }
+}
+
+/// The number that the message says would fit.
+#[track_caller]
+fn number_that_fits(output: &Output) -> u64 {
+    let message = refusal(output);
+    let (_, rest) = message.split_once(" synthetic entries do not fit, ").expect(message);
+    rest.split_once(" would: ").expect(message).0.parse().unwrap()
+}
+
+#[test]
+fn refuses_more_than_fits() {
+    for entries in ["18446744073709551615", "10T"] {
+        let (_, output) = run(&["--entries", entries]);
+        assert!(number_that_fits(&output) < 1 << 32);
+    }
+}
+
+/// With limits on the file or on addresses; `ulimit` counts in 512 bytes, and in KiB.
+#[test]
+fn says_what_limits_the_entries() {
+    let run = |limit: &str, entries: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" --entries \"$1\"")]);
+        shell.args([env!("CARGO_BIN_EXE_handover"), entries]).output().unwrap()
+    };
+    for (limit, name) in [("-f 65536", "RLIMIT_FSIZE is 32.00 MiB"), ("-v 131072", "RLIMIT_AS")] {
+        let output = run(limit, "100M");
+        assert!(refusal(&output).contains(name), "{}", stderr(&output));
+        // Some blocks less, for the process table has some more by now.
+        let fits = number_that_fits(&output) - 100_000;
+        let output = run(limit, &fits.to_string());
+        check_sum(success(&output));
+    }
+}
+
+#[test]
 fn refuses_nonsense() {
-    for args in [&["--generations", "0"][..], &["--entries", "x"], &["--corrupt", "7"]] {
+    for args in [
+        &["--generations", "0"][..],
+        &["--generations", "18446744073709551615"],
+        &["--entries", "x"],
+        &["--entries", "-1"],
+        &["--entries", ""],
+        &["--entries", "1e30"],
+        &["--entries", "10MB"],
+        &["--entries"],
+        &["--top", "-1"],
+        &["--corrupt", "x"],
+        &["--corrupt", "-1"],
+        &["5"],
+    ] {
         let (_, output) = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }

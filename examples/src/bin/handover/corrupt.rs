@@ -1,4 +1,4 @@
-//! Flips one bit of one header, to show that the successor notices.
+//! Flips one bit of what was handed over, to show that the successor notices.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -11,27 +11,39 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::entries::{BLOCK_LIMIT, Snapshot};
 
-/// A bit in the header of a block.
+/// A block of one of the sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) addr: PhysAddr,
+    /// Bytes of its entries. What is behind them means nothing, and nobody notices a change there.
+    pub(crate) entry_bytes: usize,
+}
+
+/// A bit of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flip {
     pub(crate) block: PhysAddr,
-    /// 0 to 63 are in `next`, 64 to 127 in `count`.
+    /// 0 to 63 are in `next`, 64 to 127 in `count`; the entries follow.
     pub(crate) bit: usize,
 }
 
 impl Flip {
-    pub(crate) const BITS: usize = HEADER_SIZE * 8;
+    pub(crate) const HEADER_BITS: usize = HEADER_SIZE * 8;
 
-    /// The flip that follows from `seed`.
-    pub(crate) fn from_seed(blocks: &[PhysAddr], seed: u64) -> Self {
+    /// The flip that follows from `seed`: as often in a header as in entries.
+    pub(crate) fn from_seed(blocks: &[Block], seed: u64) -> Self {
         let draw = |stream: u8, below: usize| {
             let mut input = [stream; 9];
             input[..8].copy_from_slice(&seed.to_le_bytes());
-            (u128::from(xxh3_64(&input)) * below as u128) >> 64
+            let drawn = (u128::from(xxh3_64(&input)) * below as u128) >> 64;
+            usize::try_from(drawn).unwrap_or(0)
         };
-        let block = usize::try_from(draw(0, blocks.len())).unwrap_or(0);
-        let bit = usize::try_from(draw(1, Self::BITS)).unwrap_or(0);
-        Self { block: blocks[block], bit }
+        let block = blocks[draw(0, blocks.len())];
+        let bit = match draw(1, 2) {
+            0 => draw(2, Self::HEADER_BITS),
+            _ => Self::HEADER_BITS + draw(2, block.entry_bytes * 8),
+        };
+        Self { block: block.addr, bit }
     }
 
     /// Flips the bit in the file.
@@ -47,36 +59,47 @@ impl Flip {
 
 impl fmt::Display for Flip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = if self.bit < 64 { "next" } else { "count" };
-        write!(f, "bit {} of `{field}` in the header of block {}", self.bit % 64, self.block)
+        let Self { block, bit } = self;
+        match bit {
+            0..64 => write!(f, "bit {bit} of `next` in the header of block {block}"),
+            64..128 => write!(f, "bit {} of `count` in the header of block {block}", bit - 64),
+            _ => write!(f, "bit {} of byte {} of block {block}, in an entry", bit % 8, bit / 8),
+        }
     }
 }
 
-/// The addresses of the blocks of all sets, which were handed over.
+/// The blocks of all sets, which were handed over.
 pub(crate) fn all_blocks(
     memory: &impl ReadMemory,
     root: SetHead<Snapshot>,
-) -> anyhow::Result<Vec<PhysAddr>> {
-    let root = foreign(memory, root)?;
-    let mut blocks = root.blocks().to_vec();
-    for snapshot in &root {
+) -> anyhow::Result<Vec<Block>> {
+    let mut blocks = Vec::new();
+    for snapshot in &visit(memory, root, &mut blocks)? {
         let snapshot = snapshot?;
-        let processes = foreign(memory, snapshot.processes)?;
-        blocks.extend(processes.blocks());
-        for process in &processes {
+        for process in &visit(memory, snapshot.processes, &mut blocks)? {
             let process = process?;
-            blocks.extend(foreign(memory, process.files)?.blocks());
-            blocks.extend(foreign(memory, process.maps)?.blocks());
+            visit(memory, process.files, &mut blocks)?;
+            visit(memory, process.maps, &mut blocks)?;
         }
-        blocks.extend(foreign(memory, snapshot.synthetic)?.blocks());
-        blocks.extend(foreign(memory, snapshot.generations)?.blocks());
+        visit(memory, snapshot.synthetic, &mut blocks)?;
+        visit(memory, snapshot.generations, &mut blocks)?;
     }
     Ok(blocks)
 }
 
-fn foreign<T: Entry, M: ReadMemory>(
-    memory: &M,
+/// The set at `head`, whose blocks are added to `blocks`.
+fn visit<'m, T: Entry, M: ReadMemory>(
+    memory: &'m M,
     head: SetHead<T>,
-) -> Result<ForeignSet<'_, T, M>, RestoreError> {
-    ForeignSet::restore_with_limit(memory, head, BLOCK_LIMIT)
+    blocks: &mut Vec<Block>,
+) -> Result<ForeignSet<'m, T, M>, RestoreError> {
+    let set = ForeignSet::restore_with_limit(memory, head, BLOCK_LIMIT)?;
+    let mut left = set.len();
+    for &addr in set.blocks() {
+        // As full as can be, except the last: so sets are written here.
+        let count = left.min(ForeignSet::<T, M>::COUNT_PER_BLOCK);
+        blocks.push(Block { addr, entry_bytes: count * size_of::<T>() });
+        left -= count;
+    }
+    Ok(set)
 }

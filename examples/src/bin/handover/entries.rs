@@ -6,9 +6,10 @@
 //!                   └── generations: Generation
 //! ```
 
-use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{Entry, SetHead};
 use kho_examples::entries::{Missed, Process};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The most blocks a set may have here. The kernel follows 10,000, which is 1.27 million entries of
 /// 32 bytes; this is all that a memfd of 64 GiB holds. Both sides must agree to go beyond.
@@ -38,6 +39,15 @@ pub(crate) struct Snapshot {
     pub(crate) rows: u64,
     pub(crate) missed: Missed,
     pub(crate) times: Times,
+    /// Digest of the fields above.
+    pub(crate) digest: u64,
+}
+
+impl Snapshot {
+    /// What `digest` has to be.
+    pub(crate) fn expected_digest(&self) -> u64 {
+        xxh3_64(bytemuck::bytes_of(&Self { digest: 0, ..*self }))
+    }
 }
 
 /// How long the predecessor took, in nanoseconds, and when it left, by the monotonic clock, which

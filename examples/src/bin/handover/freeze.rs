@@ -8,6 +8,7 @@ use kho_examples::live::LiveProcess;
 use crate::clock;
 use crate::entries::{BLOCK_LIMIT, Snapshot, Synthetic, Times};
 use crate::progress::Progress;
+use crate::room::Room;
 use crate::source::Source;
 
 type Set<'m, T> = BlockSet<T, &'m MemfdMemory>;
@@ -31,23 +32,20 @@ pub(crate) struct Plan {
 }
 
 impl<'m> Reserved<'m> {
-    pub(crate) fn new(memory: &'m MemfdMemory, source: &Source) -> Result<Self, ReserveError> {
-        let synthetic_count = usize::try_from(source.synthetic_count).unwrap_or(usize::MAX);
-        Ok(Self {
-            root: reserve(memory, 1)?,
-            processes: reserve(memory, source.processes.len())?,
-            nested: source
-                .processes
-                .iter()
-                .map(|process| {
-                    Ok((
-                        reserve(memory, process.files.len())?,
-                        reserve(memory, process.maps.len())?,
-                    ))
-                })
-                .collect::<Result<_, _>>()?,
-            synthetic: reserve(memory, synthetic_count)?,
-        })
+    pub(crate) fn new(memory: &'m MemfdMemory, source: &Source) -> anyhow::Result<Self> {
+        let room = Room::measure(memory);
+        let root = reserve(memory, 1)?;
+        let processes = reserve(memory, source.processes.len())?;
+        let nested = source
+            .processes
+            .iter()
+            .map(|process| {
+                Ok((reserve(memory, process.files.len())?, reserve(memory, process.maps.len())?))
+            })
+            .collect::<Result<_, ReserveError>>()?;
+        room.check(source.synthetic_count, memory.usage().owned)?;
+        let synthetic = reserve(memory, usize::try_from(source.synthetic_count)?)?;
+        Ok(Self { root, processes, nested, synthetic })
     }
 
     /// Writes everything and hands it over, the root last.
@@ -97,9 +95,11 @@ impl<'m> Reserved<'m> {
             rows: plan.rows,
             missed: source.missed,
             times: plan.times,
+            digest: 0,
         };
         snapshot.times.left = clock::now();
         snapshot.times.freeze = snapshot.times.left - started;
+        snapshot.digest = snapshot.expected_digest();
         self.root.writer().push_within_capacity(snapshot)?;
         Ok(self.root.hand_over())
     }

@@ -19,7 +19,7 @@ use crate::entries::Snapshot;
 pub(crate) struct Crossing {
     /// Sealed against every change, to be viewed; else writable, to be claimed.
     pub(crate) sealed: bool,
-    /// Flip a bit of a header first: the one that follows from this seed.
+    /// Flip a bit of a block first: the one that follows from this seed.
     pub(crate) corrupt: Option<u64>,
 }
 

@@ -13,10 +13,12 @@
 //! By default the file crosses sealed and is read in place. With `--generations N` it crosses
 //! writable, through N successors: each claims all sets, adds an entry, and hands them to the next.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
+use kho_examples::program;
+use parse_size::ByteSuffix;
 
 mod clock;
 mod corrupt;
@@ -28,6 +30,7 @@ mod predecessor;
 mod progress;
 mod report;
 mod restore;
+mod room;
 mod source;
 mod successor;
 #[cfg(test)]
@@ -35,20 +38,23 @@ mod tests;
 mod verify;
 
 /// Hand the live process table over to a successor of this program, and verify it there
+///
+/// N may be written as 10000000, 10_000_000, 1e7 or 10M.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Args {
     /// Add N synthetic entries of 32 bytes
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
     entries: u64,
     /// Cross writable, through N successors that each add an entry
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = generations)]
     generations: Option<u64>,
-    /// Flip a bit in a block's header before the jump; SEED chooses which
-    #[arg(long, value_name = "SEED", require_equals = true)]
+    /// Flip a bit before the jump, of a block's header or of its entries; the number SEED chooses
+    /// which, or else the clock
+    #[arg(long, value_name = "SEED", num_args = 0..=1)]
     corrupt: Option<Option<u64>>,
     /// Show the N largest processes
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     top: u64,
     #[command(subcommand)]
     role: Option<Role>,
@@ -67,16 +73,12 @@ enum Role {
     },
 }
 
+/// More would take hours.
+const MAX_GENERATIONS: u64 = 1_000_000;
+
 fn main() -> ExitCode {
     let entered = clock::now();
-    match run(Args::parse(), entered) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not `eprintln`, which panics where nobody reads any more.
-            let _ = writeln!(std::io::stderr(), "handover: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(env!("CARGO_BIN_NAME"), |args| run(args, entered))
 }
 
 fn run(args: Args, entered: u64) -> anyhow::Result<()> {
@@ -90,6 +92,17 @@ fn run(args: Args, entered: u64) -> anyhow::Result<()> {
         corrupt: args.corrupt.map(|seed| seed.unwrap_or(entered)),
     };
     match predecessor::run(&options)? {}
+}
+
+/// A number such as 10_000_000, 1e7 or 10M.
+fn count(text: &str) -> Result<u64, parse_size::Error> {
+    parse_size::Config::new().with_byte_suffix(ByteSuffix::Deny).parse_size(text)
+}
+
+fn generations(text: &str) -> anyhow::Result<u64> {
+    let number = count(text)?;
+    ensure!((1..=MAX_GENERATIONS).contains(&number), "not in 1..={MAX_GENERATIONS}");
+    Ok(number)
 }
 
 /// An address as it is printed: in hexadecimal, after `0x`.

@@ -27,13 +27,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Infallible> {
     let (processes, missed) = proc_table::read()?;
     let source = Source { processes, missed, synthetic_count: options.synthetic_count };
     times.snapshot = lap.split();
-    let process_digest = source.process_digest();
-    let synthetic_digest = source.synthetic_digest();
-    times.digest = lap.split();
-
     let memory = MemfdMemory::new(inherited::NAME).context("can't make the memfd")?;
     let reserved = Reserved::new(&memory, &source).context("can't reserve the blocks")?;
     times.reserve = lap.split();
+
+    let process_digest = source.process_digest();
+    let synthetic_digest = source.synthetic_digest();
+    times.digest = lap.split();
 
     let plan = Plan {
         process_digest,

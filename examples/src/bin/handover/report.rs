@@ -7,6 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use kho_block::ReadMemory;
 use kho_examples::entries::Missed;
 use kho_examples::live::LiveProcess;
+use kho_examples::program;
 
 use crate::restore::{Restore, Restored, Totals};
 
@@ -21,7 +22,7 @@ pub(crate) struct Report<'a, R: Restore> {
 
 impl<R: Restore> Report<'_, R> {
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        let out = &mut io::stdout().lock();
+        let out = &mut program::stdout();
         let totals = self.restored.totals();
         self.print_processes(out)?;
         self.print_self(out)?;
@@ -149,8 +150,8 @@ impl<R: Restore> Report<'_, R> {
         let reserved = (totals.blocks - added.block_count()) as u64;
         for (what, time, meaning) in [
             ("snapshot", times.snapshot, "reading /proc".to_owned()),
-            ("digest", times.digest, "of the live objects".to_owned()),
             ("reserve", times.reserve, format!("{} blocks", HumanCount(reserved))),
+            ("digest", times.digest, "of the live objects".to_owned()),
             (
                 "freeze",
                 times.freeze,

@@ -57,6 +57,12 @@ impl<R: Restore> Restored<R> {
             head.addr(),
             root.len()
         );
+        // Before a field is used: one of them says how many generations are to follow.
+        ensure!(
+            root[0].digest == root[0].expected_digest(),
+            "the digest of the root, block {}, is wrong",
+            head.addr()
+        );
         let Snapshot { processes, synthetic, generations, blocks, .. } = root[0];
         let processes = memory.set(processes).context("the processes")?;
         let nested = processes
@@ -161,6 +167,7 @@ impl Restored<&MemfdMemory> {
         snapshot.synthetic = self.synthetic.hand_over();
         snapshot.generations = self.generations.hand_over();
         snapshot.blocks = blocks;
+        snapshot.digest = snapshot.expected_digest();
         Ok(self.root.hand_over())
     }
 }

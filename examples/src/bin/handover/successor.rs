@@ -1,10 +1,11 @@
 //! What comes after the jump: restores, and verifies or hands over once more.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, RawFd};
 
 use anyhow::{Context as _, ensure};
 use kho_block::{PhysAddr, SealedMemfd, SetHead};
+use kho_examples::program;
 use rustix::fs::{SealFlags, fcntl_get_seals};
 
 use crate::entries::{Generation, Snapshot};
@@ -71,7 +72,7 @@ fn claim(file: Inherited, root: SetHead<Snapshot>, entered: u64) -> anyhow::Resu
         after.owned,
         after.preserved
     );
-    writeln!(io::stdout(), "freed all {} blocks", before.owned)?;
+    writeln!(program::stdout(), "freed all {} blocks", before.owned)?;
     Ok(())
 }
 

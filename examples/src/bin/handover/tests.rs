@@ -1,14 +1,15 @@
-//! Every flip of every header bit, in both ways of crossing, with `exec` left out.
+//! Every flip of a header's bits and many of the entries', in both ways of crossing, with `exec` left
+//! out.
 
 use std::os::fd::OwnedFd;
 
-use kho_block::{MemfdMemory, PhysAddr, SealedMemfd, SetHead};
+use kho_block::{MemfdMemory, SealedMemfd, SetHead};
 use kho_examples::entries::Missed;
 use kho_examples::live::{LiveFile, LiveMap, LiveProcess};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{pread, pwrite};
 
-use crate::corrupt::{Flip, all_blocks};
+use crate::corrupt::{Block, Flip, all_blocks};
 use crate::entries::{Generation, Snapshot, Synthetic, Times};
 use crate::freeze::{Plan, Reserved};
 use crate::inherited::{Inherited, claim_memory};
@@ -48,7 +49,7 @@ fn source() -> Source {
 struct Frozen {
     bytes: Vec<u8>,
     root: SetHead<Snapshot>,
-    blocks: Vec<PhysAddr>,
+    blocks: Vec<Block>,
 }
 
 fn freeze() -> Frozen {
@@ -101,18 +102,52 @@ fn what_is_sound_is_verified() {
 fn every_flip_in_a_header_is_noticed() {
     let frozen = freeze();
     assert!(frozen.blocks.len() >= 15, "too few blocks to be a test");
-    for &block in &frozen.blocks {
-        for bit in 0..Flip::BITS {
-            let flip = Flip { block, bit };
-            for (way, restore) in [("view", view as fn(_, _) -> _), ("claim", claim)] {
-                let fd = frozen.file();
-                flip.apply(&fd).unwrap();
-                let error: anyhow::Error =
-                    restore(fd, frozen.root).expect_err(&format!("{way} missed {flip}"));
-                let message = format!("{error:#}");
-                assert!(message.contains("block") || message.contains("digest"), "{message}");
-            }
+    for block in &frozen.blocks {
+        for bit in 0..Flip::HEADER_BITS {
+            is_noticed(&frozen, Flip { block: block.addr, bit });
         }
+    }
+}
+
+/// In the root every bit, in other entries those that a stride hits which is no multiple of a field:
+/// all fields, and also what is behind the end of a text.
+#[test]
+fn flips_in_entries_are_noticed() {
+    let frozen = freeze();
+    for block in &frozen.blocks {
+        let is_root = block.addr == frozen.root.addr();
+        let bits = Flip::HEADER_BITS..Flip::HEADER_BITS + block.entry_bytes * 8;
+        for bit in bits.step_by(if is_root { 1 } else { 61 }) {
+            is_noticed(&frozen, Flip { block: block.addr, bit });
+        }
+    }
+}
+
+/// Not more than what counts is flipped, and all of that.
+#[test]
+fn seeds_lead_to_headers_and_entries() {
+    let blocks = freeze().blocks;
+    let mut in_headers = 0;
+    for seed in 0..1000 {
+        let flip = Flip::from_seed(&blocks, seed);
+        let block = blocks.iter().find(|block| block.addr == flip.block).unwrap();
+        assert!(flip.bit < Flip::HEADER_BITS + block.entry_bytes * 8, "{flip}");
+        let in_header = flip.bit < Flip::HEADER_BITS;
+        assert_eq!(flip.to_string().contains("header"), in_header);
+        in_headers += usize::from(in_header);
+    }
+    assert!((400..600).contains(&in_headers), "{in_headers}");
+}
+
+#[track_caller]
+fn is_noticed(frozen: &Frozen, flip: Flip) {
+    for (way, restore) in [("view", view as fn(_, _) -> _), ("claim", claim)] {
+        let fd = frozen.file();
+        flip.apply(&fd).unwrap();
+        let error: anyhow::Error =
+            restore(fd, frozen.root).expect_err(&format!("{way} missed {flip}"));
+        let message = format!("{error:#}");
+        assert!(message.contains("block") || message.contains("digest"), "{message}");
     }
 }
 
@@ -120,8 +155,8 @@ fn every_flip_in_a_header_is_noticed() {
 #[test]
 fn every_link_to_another_block_is_noticed() {
     let frozen = freeze();
-    let targets = || frozen.blocks.iter().map(|block| block.get()).chain([0]);
-    for &block in &frozen.blocks {
+    let targets = || frozen.blocks.iter().map(|block| block.addr.get()).chain([0]);
+    for &Block { addr: block, .. } in &frozen.blocks {
         for target in targets() {
             let fd = frozen.file();
             let mut next = [0; 8];
