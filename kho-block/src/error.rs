@@ -67,6 +67,13 @@ pub enum AllocErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
+    /// The memory's file may not grow: it is sealed against it (`F_SEAL_GROW`), or preserved for a
+    /// live update.
+    #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
+    Sealed,
+    /// The process may not make the memory's file longer: see `ulimit -f`.
+    #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
+    FileSizeLimit,
 }
 
 /// A block could not be claimed from a [`BlockMemory`](crate::BlockMemory).
@@ -104,6 +111,9 @@ pub enum ClaimErrorKind {
     /// The block is owned already.
     #[error("owned already")]
     Owned,
+    /// The block is in a hole of a file, in part, and the system has no memory left for it.
+    #[error("out of memory")]
+    OutOfMemory,
 }
 
 /// A chain is not one that can be restored. Nothing was claimed and nothing changed.
@@ -173,8 +183,9 @@ pub enum RestoreErrorKind {
     /// The memory could not be read.
     #[error("the memory failed")]
     Failed,
-    /// The table of the chain's blocks could not be allocated.
-    #[error("out of memory for the table of blocks")]
+    /// The table of the chain's blocks, or what a block lacks in a hole of a file, could not be
+    /// allocated.
+    #[error("out of memory")]
     OutOfMemory,
 }
 
@@ -195,6 +206,7 @@ impl From<ClaimErrorKind> for RestoreErrorKind {
             ClaimErrorKind::Outside => Self::Outside,
             ClaimErrorKind::NotPreserved => Self::NotPreserved,
             ClaimErrorKind::Owned => Self::Owned,
+            ClaimErrorKind::OutOfMemory => Self::OutOfMemory,
         }
     }
 }
@@ -220,6 +232,13 @@ pub enum ReserveErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
+    /// The memory's file may not grow: it is sealed against it (`F_SEAL_GROW`), or preserved for a
+    /// live update.
+    #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
+    Sealed,
+    /// The process may not make the memory's file longer: see `ulimit -f`.
+    #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
+    FileSizeLimit,
     /// The set would have more blocks than its successor would follow.
     #[error("the set would be longer than {limit} blocks")]
     TooLong {
@@ -233,6 +252,8 @@ impl From<AllocErrorKind> for ReserveErrorKind {
         match kind {
             AllocErrorKind::OutOfMemory => Self::OutOfMemory,
             AllocErrorKind::Full => Self::Full,
+            AllocErrorKind::Sealed => Self::Sealed,
+            AllocErrorKind::FileSizeLimit => Self::FileSizeLimit,
         }
     }
 }

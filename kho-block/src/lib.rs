@@ -135,6 +135,8 @@ pub use kho_block_derive::Entry;
 
 pub use addr::{PhysAddr, SetHead};
 pub use chain::{Chain, Link};
+#[doc(hidden)]
+pub use entry::derive as __derive;
 pub use entry::{Entry, EntryLayout, Field, FieldKind, FieldType};
 pub use error::{
     AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, PushError, PushErrorKind, ReadError,
@@ -144,11 +146,11 @@ pub use error::{
 pub use foreign::{ForeignReader, ForeignSet};
 #[cfg(feature = "testing")]
 pub use memory::FaultyMemory;
-pub use memory::{BlockMemory, ReadMemory, SliceMemory, StableMemory};
+pub use memory::{BlockMemory, ChainClaim, NextClaim, ReadMemory, SliceMemory, StableMemory};
+#[cfg(all(feature = "memfd", target_os = "linux"))]
+pub use memory::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
 #[cfg(feature = "alloc")]
 pub use memory::{HeapMemory, ImageError, ImageMemory, Usage};
-#[cfg(all(feature = "memfd", target_os = "linux"))]
-pub use memory::{MemfdError, MemfdMemory, SealError, SealedMemfd};
 #[cfg(feature = "rayon")]
 pub use parallel::{ParChunks, ParChunksMut, ParIter};
 #[cfg(feature = "alloc")]

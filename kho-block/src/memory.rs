@@ -23,11 +23,9 @@ mod ledger;
 #[cfg(feature = "alloc")]
 mod lock;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
-mod map;
-#[cfg(all(feature = "memfd", target_os = "linux"))]
 mod memfd;
-#[cfg(all(feature = "memfd", target_os = "linux"))]
-mod sealed;
+#[cfg(all(feature = "std", target_os = "linux", not(miri)))]
+mod pages;
 mod slice;
 
 #[cfg(feature = "testing")]
@@ -39,9 +37,7 @@ pub use image::{ImageError, ImageMemory};
 #[cfg(feature = "alloc")]
 pub use ledger::Usage;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
-pub use memfd::{MemfdError, MemfdMemory, SealError};
-#[cfg(all(feature = "memfd", target_os = "linux"))]
-pub use sealed::SealedMemfd;
+pub use memfd::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
 pub use slice::SliceMemory;
 
 /// Memory whose bytes can be copied out: all that walking a chain needs.
@@ -103,10 +99,10 @@ pub trait StableMemory: ReadMemory {
 /// - **G4** [`addr_of`](Self::addr_of) gives every owned block an address of its own, not null and
 ///   a multiple of the block size; claiming that address after a hand over gives the same bytes.
 /// - **G5** A claim succeeds for preserved blocks only, and makes them owned. What
-///   [`claim_chain`](Self::claim_chain) and [`allocate_all`](Self::allocate_all) pass to `visit` is
-///   what they claimed or allocated, each block once, and no other. What
-///   [`free_all`](Self::free_all) and [`hand_over_all`](Self::hand_over_all) take out of `blocks`,
-///   they free or hand over.
+///   [`claim_chain`](Self::claim_chain) adds to a chain and [`allocate_all`](Self::allocate_all)
+///   passes to `visit` is what they claimed or allocated, each block once, and no other. What
+///   `claim_chain` is given back it makes preserved again. What [`free_all`](Self::free_all) and
+///   [`hand_over_all`](Self::hand_over_all) take out of `blocks`, they free or hand over.
 /// - **G6** Clones of the memory, and references to it, stand for the same blocks.
 pub unsafe trait BlockMemory: ReadMemory {
     /// Takes a free block, zeroed.
@@ -118,8 +114,9 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// Takes `count` free blocks, zeroed, and passes each to `visit`.
     ///
     /// The same as one allocation after the other. A memory overrides it to grow by what is needed
-    /// and to take its lock once: a `visit` that calls the memory may then wait for ever, or panic.
-    /// If it panics, what was allocated so far stays owned.
+    /// and to take its lock less often. It holds no lock while the system looks for memory, and for a
+    /// bounded number of blocks at a time. A `visit` that calls the memory may wait for ever. If it
+    /// panics, what was allocated so far stays owned.
     ///
     /// # Errors
     /// There are not as many. What was allocated before stays with the caller.
@@ -139,21 +136,27 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// There is no preserved block at this address; nothing has changed.
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError>;
 
-    /// Takes the preserved block at `first` and passes it to `visit`, then the block whose address
-    /// `visit` returns, and so on until that is `None`.
+    /// Takes the preserved block at `first`, then each whose address `chain` says: all of them, or none.
+    /// Returns whether they were taken.
     ///
-    /// The same as claim after claim. A memory with a lock overrides it to take the lock once: a
-    /// `visit` that calls the memory may then wait for ever, or panic. If it panics, what was
-    /// claimed so far stays owned. Restores use this; others should [`claim`](Self::claim).
+    /// The same as claim after claim, and handing over what was claimed if one fails. A memory that
+    /// is shared between threads overrides it, so that nobody else finds blocks owned by a claim that
+    /// is about to fail: it takes its lock for all of the chain, at most as many blocks as the set
+    /// may have. `chain` must then not call the memory. If it panics, what was claimed so far stays
+    /// owned.
     ///
-    /// # Errors
-    /// The first claim that failed. What was claimed before stays with the caller.
+    /// # Safety
+    /// `chain` [gives back](ChainClaim::give_back) each block that was [added](ChainClaim::add) to it in
+    /// this call at most once, and no other.
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
-    where
-        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
-    {
-        claim_each(first, |addr| self.claim(addr), visit)
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+        let claimed = claim_each(first, chain, |addr| self.claim(addr));
+        if !claimed {
+            // SAFETY: these blocks were claimed just now, and the caller promises that each comes back
+            // once.
+            unsafe { self.hand_over_all(core::iter::from_fn(|| chain.give_back())) };
+        }
+        claimed
     }
 
     /// The address of an owned block. For other pointers the answer means nothing.
@@ -185,7 +188,8 @@ pub unsafe trait BlockMemory: ReadMemory {
     }
 
     /// Makes owned blocks preserved, one after the other. A memory with a lock overrides it to take
-    /// the lock once: `blocks` must then not call the memory.
+    /// the lock once, so that nobody finds a chain that is handed over in part: `blocks` must then not
+    /// call the memory.
     ///
     /// # Safety
     /// As for [`free`](Self::free), for each block from the moment that `blocks` gives it.
@@ -203,18 +207,53 @@ pub unsafe trait BlockMemory: ReadMemory {
     fn published(&self) {}
 }
 
-/// Claims the block at `first`, then each whose address `visit` returns.
+/// The caller's side of [`BlockMemory::claim_chain`].
+pub trait ChainClaim {
+    /// Takes a block that was claimed, and says what to do next.
+    fn add(&mut self, block: NonNull<u8>) -> NextClaim;
+
+    /// Is told why the block that was asked for last could not be claimed. What was added before is
+    /// still owned.
+    fn refuse(&mut self, error: ClaimError);
+
+    /// Gives a block back that was added, once for each, after the claim has failed; `None` when all
+    /// were.
+    fn give_back(&mut self) -> Option<NonNull<u8>>;
+}
+
+/// What to do after a block of a chain was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextClaim {
+    /// Claim the block at this address.
+    Block(PhysAddr),
+    /// The chain ends here.
+    End,
+    /// The chain is not valid: take everything back.
+    Undo,
+}
+
+/// Claims the block at `first`, then each whose address `chain` says. Returns whether all were.
 #[inline]
-fn claim_each(
+fn claim_each<C: ChainClaim>(
     first: PhysAddr,
+    chain: &mut C,
     mut claim: impl FnMut(PhysAddr) -> Result<NonNull<u8>, ClaimError>,
-    mut visit: impl FnMut(NonNull<u8>) -> Option<PhysAddr>,
-) -> Result<(), ClaimError> {
-    let mut addr = Some(first);
-    while let Some(current) = addr {
-        addr = visit(claim(current)?);
+) -> bool {
+    let mut addr = first;
+    loop {
+        let next = match claim(addr) {
+            Ok(block) => chain.add(block),
+            Err(error) => {
+                chain.refuse(error);
+                NextClaim::Undo
+            }
+        };
+        addr = match next {
+            NextClaim::Block(next) => next,
+            NextClaim::End => return true,
+            NextClaim::Undo => return false,
+        };
     }
-    Ok(())
 }
 
 macro_rules! forward {
@@ -259,11 +298,9 @@ macro_rules! forward {
             }
 
             #[inline]
-            fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
-            where
-                F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
-            {
-                (**self).claim_chain(first, visit)
+            unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+                // SAFETY: the caller's promise is the same one.
+                unsafe { (**self).claim_chain(first, chain) }
             }
 
             fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kho_block::abi::DEFAULT_BLOCK_SIZE;
+use kho_block::abi::{DEFAULT_BLOCK_SIZE, is_block_size};
 use kho_block::{
     AllocError, AllocErrorKind, BlockMemory, ChainClaim, ClaimError, ClaimErrorKind, NextClaim,
     PhysAddr, ReadError, ReadErrorKind, ReadMemory,
@@ -143,10 +143,14 @@ impl PageMemory<'_> {
 }
 
 impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
-    /// A memory without pages, with blocks of `BLOCK_SIZE` bytes.
+    /// A memory without pages, with blocks of `BLOCK_SIZE` bytes: of 128 MiB, it does not compile.
+    ///
+    /// ```compile_fail,E0080
+    /// let memory = kho_luo::PageMemory::<{ 128 << 20 }>::with_block_size();
+    /// ```
     #[must_use]
     pub fn with_block_size() -> Self {
-        const { assert!(BLOCK_SIZE.is_power_of_two() && BLOCK_SIZE >= 32, "not a block size") };
+        const { assert!(is_block_size(BLOCK_SIZE), "not a block size") };
         Self { pages: Mutex::default(), bytes: PhantomData }
     }
 
@@ -370,6 +374,16 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> 
     unsafe fn hand_over(&self, block: NonNull<u8>) {
         self.lock().release(block, State::Preserved);
     }
+
+    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        let mut pages = self.lock();
+        blocks.for_each(|block| pages.release(block, State::Free));
+    }
+
+    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        let mut pages = self.lock();
+        blocks.for_each(|block| pages.release(block, State::Preserved));
+    }
 }
 
 /// Takes pages out of memory that is mapped in one piece, such as a guest's: those at `addrs`, in
@@ -396,6 +410,7 @@ pub fn pages_of<'a, const BLOCK_SIZE: usize>(
     base: PhysAddr,
     addrs: &[PhysAddr],
 ) -> Result<Vec<(PhysAddr, &'a mut [u8])>, PageError> {
+    const { assert!(is_block_size(BLOCK_SIZE), "not a block size") };
     let mut order: Vec<usize> = (0..addrs.len()).collect();
     order.sort_unstable_by_key(|index| addrs[*index]);
     let mut pages: Vec<Option<&'a mut [u8]>> = Vec::new();

@@ -1,6 +1,8 @@
 //! Pages that the caller chooses: their order, their states, and what is written in them.
 #![allow(clippy::cast_possible_truncation)]
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use kho_block::{
     BlockMemory, BlockSet, ClaimErrorKind, PhysAddr, ReadErrorKind, ReadMemory, ReserveErrorKind,
     SetHead,
@@ -233,4 +235,26 @@ fn global_objects_that_are_refused() {
     assert_eq!(page[16 + 63 * 64..], [0; 48]);
     write_flbs(&mut page, 4096, &many[..1]).unwrap();
     assert!(page[16 + 64..].iter().all(|byte| *byte == 0));
+}
+
+/// While one thread restores a chain in vain, another finds it as if nobody did.
+#[test]
+fn failing_restores_are_never_seen() {
+    let mut pages = pages();
+    let memory = memory(&mut pages);
+    let mut set = BlockSet::new_in(&memory);
+    (0..4 * 63).for_each(|token| set.push(file(token)).unwrap());
+    let head = set.hand_over();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                BlockSet::restore_with_limit(&memory, head, 3).map(drop).unwrap_err();
+            }
+        });
+        let restores = (0..5000).map(|_| BlockSet::restore(&memory, head).map(BlockSet::hand_over));
+        let refused = restores.filter(|restored| *restored != Ok(head)).count();
+        stop.store(true, Relaxed);
+        assert_eq!(refused, 0);
+    });
 }

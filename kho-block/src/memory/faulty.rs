@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::{BlockMemory, ReadMemory};
+use super::{BlockMemory, ChainClaim, NextClaim, ReadMemory};
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 
@@ -99,6 +99,13 @@ unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
         self.inner.claim(addr)
     }
 
+    #[inline]
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+        let mut chain = Counted { chain, claims: &self.claims };
+        // SAFETY: the caller's promise is the same one.
+        unsafe { self.inner.claim_chain(first, &mut chain) }
+    }
+
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         self.inner.addr_of(block)
     }
@@ -113,7 +120,39 @@ unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
         unsafe { self.inner.hand_over(block) }
     }
 
+    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        // SAFETY: the caller's promise is the same one.
+        unsafe { self.inner.free_all(blocks) }
+    }
+
+    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        // SAFETY: the caller's promise is the same one.
+        unsafe { self.inner.hand_over_all(blocks) }
+    }
+
     fn published(&self) {
         self.inner.published();
+    }
+}
+
+/// A chain whose claims are counted.
+struct Counted<'a, C> {
+    chain: &'a mut C,
+    claims: &'a AtomicUsize,
+}
+
+impl<C: ChainClaim> ChainClaim for Counted<'_, C> {
+    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+        self.claims.fetch_add(1, Relaxed);
+        self.chain.add(block)
+    }
+
+    fn refuse(&mut self, error: ClaimError) {
+        self.claims.fetch_add(1, Relaxed);
+        self.chain.refuse(error);
+    }
+
+    fn give_back(&mut self) -> Option<NonNull<u8>> {
+        self.chain.give_back()
     }
 }

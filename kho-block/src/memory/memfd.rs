@@ -1,27 +1,34 @@
 //! Blocks in a memfd of our own.
 
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::ptr::NonNull;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat,
-    ftruncate, memfd_create,
-};
-use rustix::io::Errno;
-use rustix::mm::{Advice, madvise};
-use thiserror::Error;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::SealFlags;
+use rustix::process::{Resource, getrlimit};
+use smallvec::SmallVec;
 
 use super::ledger::{Ledger, State, Usage};
 use super::lock::Lock;
-use super::map::{HUGE_PAGE, Map};
-use super::sealed::SealedMemfd;
-use super::{BlockMemory, ReadMemory, claim_each};
+use super::{BlockMemory, ChainClaim, ReadMemory, claim_each};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
-use crate::error::{
-    AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind,
-};
+use crate::error::{AllocError, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind};
+
+mod error;
+mod file;
+mod fork;
+mod grow;
+mod map;
+mod sealed;
+
+pub use error::{FromFdError, MemfdError};
+use file::Access;
+use map::Map;
+pub use sealed::SealedMemfd;
 
 /// Blocks in a memfd: the file crosses `exec`, goes to another process, or is preserved by the Live
 /// Update Orchestrator, and the blocks with it.
@@ -30,10 +37,32 @@ use crate::error::{
 /// address would be null. It is zero, and left to whoever wants to describe what is in the file.
 ///
 /// Address space is reserved for the largest size at the start, so blocks never move. The file
-/// grows in steps, and what it grows by is allocated then and there: writing to a block that a set
-/// has can't fail for want of memory. A file of more than 256 KiB consists of huge pages where the
-/// system has them (Linux 6.1, whatever is set for shared memory but `deny`): the Live Update
-/// Orchestrator preserves each as one.
+/// grows in steps, and what it grows by is allocated then and there. A file of more than an eighth of
+/// a huge page (256 KiB where those have 2 MiB) consists of huge pages where the system has them
+/// (Linux 6.1, whatever is set for shared memory but `deny`): the Live Update Orchestrator preserves
+/// each as one.
+///
+/// # Memory that is there
+///
+/// Writing to a block that a set has can't fail for want of memory. Asking for one can: with an error,
+/// or, where the system promises more memory than it has (`vm.overcommit_memory`) or a cgroup is full,
+/// by a kill. Reserve early, give the process a `memory.min` that covers what it preserves, and set
+/// `oom_score_adj` so that others go first.
+///
+/// A file from outside may have holes: [`from_fd`](Self::from_fd) allocates nothing. Blocks in holes
+/// are free and get memory when they are given out ([`Usage::unbacked`]).
+///
+/// # Forks and core dumps
+///
+/// A child of `fork` inherits the value and not the mapping, so that each block has one owner. The
+/// child may drop the memory and the sets in it, or call `exec`. Looking at a block ends it with
+/// SIGSEGV; [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. A child that is to have the state
+/// gets the descriptor by `exec` or through a socket, as any other process does.
+///
+/// A core dump has the file where `coredump_filter` asks for shared memory, and nothing of what it may
+/// still grow to; neither counts as locked memory (`mlockall`).
+///
+/// # Who else has the file
 ///
 /// No safe method lets the descriptor out while the file is mapped for writing:
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory. Writing the file through
@@ -59,76 +88,42 @@ use crate::error::{
 pub struct MemfdMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     map: Map,
     fd: OwnedFd,
-    /// Block number n is at offset `(n + 1) * BLOCK_SIZE`. The file holds all of the ledger's
-    /// blocks and can't shrink.
-    ledger: Lock<Ledger>,
+    /// The process that has the file mapped.
+    process: u32,
+    blocks: Lock<Blocks>,
+    /// Held while the file gets memory, which takes long; `blocks` is not held meanwhile.
+    growth: Lock<()>,
 }
 
-/// A memfd could not be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum MemfdError {
-    /// A system call failed.
-    #[error("{call} failed: {}", Errno::from_raw_os_error(*errno))]
-    System {
-        /// Name of the call.
-        call: &'static str,
-        /// The system's error number.
-        errno: i32,
-    },
-    /// The file is not sealed against writing and shrinking, so its bytes may change.
-    #[error("the memfd is not sealed against writing and shrinking")]
-    NotSealed,
-    /// The file is sealed against writing: it can be viewed, not claimed.
-    #[error("the memfd is sealed against writing")]
-    Sealed,
-    /// The table of the file's blocks could not be allocated.
-    #[error("out of memory for the table of blocks")]
-    OutOfMemory,
-    /// The file's length is not a number of blocks.
-    #[error("the memfd has {len} bytes, not a whole number of blocks")]
-    Length {
-        /// Length of the file in bytes.
-        len: u64,
-    },
+/// # Invariants
+/// Block number n is at offset `(n + 1) * BLOCK_SIZE`. The file holds all of the ledger's blocks and
+/// can't shrink. There is memory behind each that is not unbacked and not in `partial`.
+struct Blocks {
+    ledger: Ledger,
+    /// Preserved blocks that a hole of the file is in.
+    partial: BTreeSet<usize>,
 }
 
-impl MemfdError {
-    /// For `map_err` after a system call.
-    pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self::System { call, errno: errno.raw_os_error() }
-    }
-}
-
-/// A memfd could not be sealed, or not be opened once it was. The descriptor is given back.
-#[derive(Debug, Error)]
-#[error("can't seal and open the memfd: {error}")]
-#[non_exhaustive]
-pub struct SealError {
-    /// Why not. `EBUSY` says that something else has the file mapped for writing.
-    pub error: MemfdError,
-    /// The file, no longer mapped.
-    pub fd: OwnedFd,
-}
-
-const SMALLEST_STEP: usize = 64 << 10;
-/// A file that gets longer than this takes a whole huge page.
-const HUGE_FROM: usize = 256 << 10;
-
-/// Linux 6.1, `uapi/asm-generic/mman-common.h`; the same on every architecture.
-const MADV_COLLAPSE: libc::c_int = 25;
-
-/// Address space of a memory that was not given a size: 64 GiB, which costs nothing, or 1 GiB where
-/// there are not as many addresses.
+/// Address space of a memory that was not given a size: 64 GiB, or 1 GiB where there are not as many
+/// addresses.
 const DEFAULT_MAX_LEN: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 28) };
+/// The least that a memory which was not given a size is content with.
+const LEAST_MAX_LEN: usize = 1 << 20;
+/// Of a limit on address space, what one memory takes at most: an eighth.
+const SHARE_OF_LIMIT: u64 = 8;
+/// How many blocks are given out at a time, so that a lock is held for a bounded time.
+const BATCH: usize = 64;
+/// Up to so many ranges of a file go into a core dump: each is a mapping of its own to the kernel.
+const DUMPED_RANGES: usize = 16;
 
 impl MemfdMemory {
-    /// A new memfd with blocks of 4 KiB that can grow to 64 GiB. The name shows in `/proc`.
+    /// A new memfd with blocks of 4 KiB that can grow to 64 GiB, or to [less](Self::max_len) where the
+    /// process may not have as much address space. The name shows in `/proc`.
     ///
     /// # Errors
     /// The memfd could not be made or mapped.
     pub fn new(name: &str) -> Result<Self, MemfdError> {
-        Self::with_max_len(name, DEFAULT_MAX_LEN)
+        Self::create(name, |fd| map_by_default(fd, 0))
     }
 }
 
@@ -136,70 +131,108 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// A new memfd with blocks of `BLOCK_SIZE` bytes that can grow to `max_len` bytes.
     ///
     /// # Errors
-    /// The memfd could not be made or mapped.
+    /// The memfd could not be made, or not be mapped with as much address space.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // Linux 7.2 hands a memfd's seals over, but not its mode: one that is sealed against
-        // execution comes out sealed against writing. So that is for systems that allow no other
-        // (sysctl vm.memfd_noexec). Kernels before 6.3 know neither flag.
-        let fd = memfd_create(name, flags | MemfdFlags::EXEC)
-            .or_else(|error| match error {
-                Errno::ACCESS => memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL),
-                Errno::INVAL => memfd_create(name, flags),
-                error => Err(error),
-            })
-            .map_err(MemfdError::system("memfd_create"))?;
-        // What is mapped stays: nobody can cut the file short.
-        fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
-        fallocate(&fd, FallocateFlags::empty(), 0, BLOCK_SIZE as u64)
-            .map_err(MemfdError::system("fallocate"))?;
-        Self::map(fd, Ledger::new(), max_len)
+        Self::create(name, |fd| Map::shared(fd, max_len.max(BLOCK_SIZE)))
     }
 
-    /// A memfd that another memory was handed over in, to claim its blocks and go on writing.
+    fn create(
+        name: &str,
+        map: impl FnOnce(BorrowedFd<'_>) -> Result<Map, MemfdError>,
+    ) -> Result<Self, MemfdError> {
+        const { assert_block_size(BLOCK_SIZE) };
+        let fd = file::create(name)?;
+        let len = BLOCK_SIZE as u64;
+        if file::len_limit() < len {
+            return Err(MemfdError::FileSizeLimit { len });
+        }
+        // What is mapped stays: nobody can cut the file short.
+        file::add_seals(fd.as_fd(), SealFlags::empty(), SealFlags::SHRINK)?;
+        file::allocate(&fd, 0..len).map_err(MemfdError::system("fallocate"))?;
+        let map = map(fd.as_fd())?;
+        map.dump(0..BLOCK_SIZE);
+        Ok(Self::from_parts(fd, map, Blocks { ledger: Ledger::new(), partial: BTreeSet::new() }))
+    }
+
+    fn from_parts(fd: OwnedFd, map: Map, blocks: Blocks) -> Self {
+        let process = std::process::id();
+        Self { map, fd, process, blocks: Lock::new(blocks), growth: Lock::new(()) }
+    }
+
+    /// A memfd that another memory was handed over in, to claim its blocks and go on writing. It can
+    /// grow to 64 GiB, or to [less](Self::max_len) where the process may not have as much address space.
     ///
     /// Every block is preserved, whatever it holds: claim the sets whose heads you know, then
-    /// [`free_preserved`](Self::free_preserved) the rest.
+    /// [`free_preserved`](Self::free_preserved) the rest. Blocks in holes of the file are free. The file
+    /// gets no memory here, whatever its length.
     ///
     /// # Errors
-    /// The descriptor is not a memfd of whole blocks that may be written, or can't be mapped.
+    /// The descriptor is not that of a memfd on tmpfs, of whole blocks, that may be read and written;
+    /// or it can't be mapped. The error gives the descriptor back.
     ///
     /// # Safety
     /// Until the memory is dropped, nobody else writes the file: no other process, no other
     /// descriptor or mapping in this one (invariant I4: `&T` is handed out only for memory that
     /// nobody else can change). A descriptor that was inherited by `exec` from a program that
     /// shared it with nobody satisfies this; where others may have it, use a [`SealedMemfd`].
-    pub unsafe fn from_fd(fd: OwnedFd) -> Result<Self, MemfdError> {
-        let seals = fcntl_get_seals(&fd).map_err(MemfdError::system("fcntl"))?;
+    pub unsafe fn from_fd(fd: OwnedFd) -> Result<Self, FromFdError> {
+        Self::open(fd, map_by_default)
+    }
+
+    /// The same as [`from_fd`](Self::from_fd) for a memory that can grow to `max_len` bytes, or that can't
+    /// grow if the file is as long.
+    ///
+    /// # Errors
+    /// As for [`from_fd`](Self::from_fd).
+    ///
+    /// # Safety
+    /// As for [`from_fd`](Self::from_fd).
+    pub unsafe fn from_fd_with_max_len(fd: OwnedFd, max_len: usize) -> Result<Self, FromFdError> {
+        Self::open(fd, |fd, len| Map::shared(fd, max_len.max(len)))
+    }
+
+    fn open(
+        fd: OwnedFd,
+        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<Map, MemfdError>,
+    ) -> Result<Self, FromFdError> {
+        const { assert_block_size(BLOCK_SIZE) };
+        match Self::check_and_map(fd.as_fd(), map) {
+            Ok((map, blocks)) => Ok(Self::from_parts(fd, map, blocks)),
+            Err(error) => Err(FromFdError { error, fd }),
+        }
+    }
+
+    /// H4: maps the file once its kind, seals and length are known to fit.
+    fn check_and_map(
+        fd: BorrowedFd<'_>,
+        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<Map, MemfdError>,
+    ) -> Result<(Map, Blocks), MemfdError> {
+        let seals = file::check(fd, Access::ReadWrite)?;
         if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
             return Err(MemfdError::Sealed);
         }
-        // Before the length is asked: from here on it can only grow. Nothing can be added to a file
-        // whose seals are sealed, not even what is there.
-        if !seals.contains(SealFlags::SHRINK) {
-            fcntl_add_seals(&fd, SealFlags::SHRINK).map_err(MemfdError::system("fcntl"))?;
-        }
-        let file_len = file_len(&fd)?;
+        // Before the length is asked: from here on it can only grow.
+        file::add_seals(fd, seals, SealFlags::SHRINK)?;
+        let file_len = file::len(fd)?;
         let len = usize::try_from(file_len).unwrap_or(usize::MAX);
         if len < BLOCK_SIZE || len % BLOCK_SIZE != 0 {
             return Err(MemfdError::Length { len: file_len });
         }
-        let mut ledger = Ledger::new();
-        ledger.grow(len / BLOCK_SIZE - 1, State::Preserved).map_err(|_| MemfdError::OutOfMemory)?;
-        // A sparse file gets its pages here, not when a set writes to them.
-        fallocate(&fd, FallocateFlags::empty(), 0, file_len)
-            .map_err(MemfdError::system("fallocate"))?;
-        Self::map(fd, ledger, DEFAULT_MAX_LEN.max(len))
-    }
-
-    fn map(fd: OwnedFd, ledger: Ledger, max_len: usize) -> Result<Self, MemfdError> {
-        const { assert_block_size(BLOCK_SIZE) };
-        let max_len = max_len.max(BLOCK_SIZE);
-        let map = Map::shared(fd.as_fd(), max_len).map_err(MemfdError::system("mmap"))?;
-        // SAFETY: the range is the whole mapping; the advice changes no byte. Only speed depends on
-        // the answer.
-        let _ = unsafe { madvise(map.base().as_ptr().cast(), map.len(), Advice::LinuxHugepage) };
-        Ok(Self { map, fd, ledger: Lock::new(ledger) })
+        let out_of_memory = |_| MemfdError::OutOfMemory;
+        let ledger = Ledger::unbacked(len / BLOCK_SIZE - 1).map_err(out_of_memory)?;
+        let mut blocks = Blocks { ledger, partial: BTreeSet::new() };
+        let mut backed = Vec::new();
+        file::for_each_backed(fd, len, |bytes| {
+            blocks.add_backed::<BLOCK_SIZE>(&bytes);
+            if backed.len() <= DUMPED_RANGES {
+                backed.push(bytes);
+            }
+        })?;
+        let map = map(fd, len)?;
+        if backed.len() <= DUMPED_RANGES {
+            backed.into_iter().for_each(|bytes| map.dump(bytes));
+        }
+        Ok((map, blocks))
     }
 
     /// Seals the file against every change and opens it for viewing. What was handed over is in it.
@@ -207,97 +240,74 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// # Errors
     /// Something else has the file mapped for writing, or a system call failed. The error gives
     /// the descriptor back.
-    pub fn seal(self) -> Result<SealedMemfd<BLOCK_SIZE>, SealError> {
+    ///
+    /// # Panics
+    /// In a child of `fork`, whose parent has the file mapped.
+    pub fn seal(self) -> Result<SealedMemfd<BLOCK_SIZE>, FromFdError> {
         SealedMemfd::seal(self.into_fd())
     }
 
     /// Unmaps the file and gives out its descriptor, which closes on `exec` unless told otherwise.
+    ///
+    /// # Panics
+    /// In a child of `fork`, whose parent has the file mapped.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
+        assert_eq!(self.process, std::process::id(), "the memory belongs to the parent process");
         self.fd
     }
 
-    /// How many blocks are free, owned and preserved.
+    /// Returns how many bytes the file can grow to.
+    #[must_use]
+    pub fn max_len(&self) -> usize {
+        self.map.len() / BLOCK_SIZE * BLOCK_SIZE
+    }
+
+    /// Returns how many blocks are free, owned and preserved.
     pub fn usage(&self) -> Usage {
-        self.ledger.with(|ledger| ledger.usage())
+        self.blocks.with(|blocks| blocks.ledger.usage())
     }
 
-    /// Frees every block that is preserved and that nobody has claimed; says how many.
+    /// Frees every block that is preserved and that nobody has claimed. Returns how many there were.
     pub fn free_preserved(&self) -> usize {
-        self.ledger.with(|ledger| ledger.free_preserved())
-    }
-
-    /// Adds blocks: `wanted` of them or as many as there are, whichever is more, while that makes a
-    /// small file; then those up to the end of a huge page. Or fewer if there is no such space.
-    fn grow(&self, ledger: &mut Ledger, wanted: usize) -> Result<(), AllocErrorKind> {
-        let len = (ledger.len() + 1) * BLOCK_SIZE;
-        let room = (self.map.len() - len) / BLOCK_SIZE * BLOCK_SIZE;
-        let unit = HUGE_PAGE.max(BLOCK_SIZE);
-        let mut step = wanted.saturating_mul(BLOCK_SIZE).max(len).max(SMALLEST_STEP);
-        if len.saturating_add(step) > HUGE_FROM {
-            step = unit - len % unit;
-        }
-        step = step.min(room);
-        if step == 0 {
-            return Err(AllocErrorKind::Full);
-        }
-        ledger.reserve(step / BLOCK_SIZE)?;
-        if !self.fill_huge_page(len + step) {
-            step = self.fill(len, step)?;
-        }
-        ledger.grow(step / BLOCK_SIZE, State::Zeroed)
-    }
-
-    /// Lets the file grow to `end` and makes a huge page of what is before it. `false` if the end is
-    /// not that of a huge page, or none is to be had.
-    fn fill_huge_page(&self, end: usize) -> bool {
-        if end % HUGE_PAGE != 0 || BLOCK_SIZE > HUGE_PAGE {
-            return false;
-        }
-        let start = end - HUGE_PAGE;
-        // A huge page is made of small ones, of which there must be one at least.
-        let one = fallocate(&self.fd, FallocateFlags::empty(), start as u64, BLOCK_SIZE as u64);
-        if one.and_then(|()| ftruncate(&self.fd, end as u64)).is_err() {
-            return false;
-        }
-        // SAFETY: the range is inside the mapping and the file; collapsing changes no byte.
-        let collapsed =
-            unsafe { libc::madvise(self.map.at(start).as_ptr().cast(), HUGE_PAGE, MADV_COLLAPSE) };
-        collapsed == 0
-    }
-
-    /// Allocates `step` bytes behind the first `len` of the file, or fewer; says how many.
-    fn fill(&self, len: usize, mut step: usize) -> Result<usize, AllocErrorKind> {
-        while let Err(errno) = fallocate(&self.fd, FallocateFlags::empty(), len as u64, step as u64)
-        {
-            // A signal undoes the step, so a smaller one is what gets through between two.
-            if step == BLOCK_SIZE && errno != Errno::INTR {
-                return Err(AllocErrorKind::OutOfMemory);
+        self.blocks.with(|blocks| {
+            let partial = core::mem::take(&mut blocks.partial);
+            for number in &partial {
+                blocks.ledger.change(*number, State::Preserved, State::Unbacked);
             }
-            step = (step / 2).next_multiple_of(BLOCK_SIZE);
-        }
-        // SAFETY: the range is inside the mapping and the file; populating changes no byte. Only
-        // speed depends on the answer.
-        let _ =
-            unsafe { madvise(self.map.at(len).as_ptr().cast(), step, Advice::LinuxPopulateWrite) };
-        Ok(step)
+            partial.len() + blocks.ledger.free_preserved()
+        })
     }
 
-    /// Takes the first free block, zeroed; if there is none, grows for `wanted` of them.
-    fn allocate_in(&self, ledger: &mut Ledger, wanted: usize) -> Result<NonNull<u8>, AllocError> {
-        let (number, state) = loop {
-            if let Some(free) = ledger.allocate() {
-                break free;
+    /// Makes up to `most` free blocks owned, and puts their numbers in `batch`, with whether each is known
+    /// to be zero; grows for `wanted` if there is none.
+    fn take_free(
+        &self,
+        batch: &mut SmallVec<[(usize, bool); BATCH]>,
+        wanted: usize,
+    ) -> Result<(), AllocError> {
+        loop {
+            self.blocks.with(|blocks| {
+                let free = core::iter::from_fn(|| blocks.ledger.allocate());
+                batch.extend(free.take(wanted.min(BATCH)));
+            });
+            if !batch.is_empty() {
+                return Ok(());
             }
-            self.grow(ledger, wanted).map_err(AllocError::new)?;
-        };
+            self.grow(wanted).map_err(AllocError::new)?;
+        }
+    }
+
+    /// Pointer to a block that was just made owned, zeroed unless it `is_zero` already.
+    #[inline]
+    fn zeroed(&self, number: usize, is_zero: bool) -> NonNull<u8> {
         let block = self.block(number);
-        if state != State::Zeroed {
+        if !is_zero {
             // SAFETY: the ledger has just made the block this caller's alone, so nobody else
             // uses it.
             unsafe { block.write_bytes(0, BLOCK_SIZE) };
         }
-        Ok(block)
+        block
     }
 
     /// Pointer to the block with a number that the ledger has.
@@ -316,7 +326,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     }
 
     #[inline]
-    fn claim_in(&self, ledger: &mut Ledger, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
+    fn claim_in(&self, blocks: &mut Blocks, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
         let error = |kind| ClaimError::new(addr, kind);
         if !addr.is_aligned_to(BLOCK_SIZE) {
             return Err(error(ClaimErrorKind::Misaligned));
@@ -325,15 +335,48 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
             .ok()
             .and_then(|offset| (offset / BLOCK_SIZE).checked_sub(1))
             .ok_or(error(ClaimErrorKind::Outside))?;
-        ledger.claim(number).map_err(error)?;
+        blocks.ledger.claim(number).map_err(error)?;
+        if !blocks.partial.is_empty() && self.complete(blocks, number).is_err() {
+            blocks.ledger.hand_over(number);
+            return Err(error(ClaimErrorKind::OutOfMemory));
+        }
         Ok(self.block(number))
     }
 }
 
-/// Length of a file in bytes.
-pub(super) fn file_len(fd: &OwnedFd) -> Result<u64, MemfdError> {
-    let stat = fstat(fd).map_err(MemfdError::system("fstat"))?;
-    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+/// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
+/// [`DEFAULT_MAX_LEN`].
+fn map_by_default(fd: BorrowedFd<'_>, len: usize) -> Result<Map, MemfdError> {
+    let limit = getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let least = len.max(LEAST_MAX_LEN);
+    let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least);
+    loop {
+        match Map::shared(fd, max_len) {
+            Err(MemfdError::AddressSpace { .. }) if max_len > least => {
+                max_len = (max_len / 2).max(least);
+            }
+            result => return result,
+        }
+    }
+}
+
+impl Blocks {
+    /// Takes those blocks for preserved that these bytes of the file are in, which have memory behind
+    /// them. There is none before them and none after.
+    fn add_backed<const BLOCK_SIZE: usize>(&mut self, bytes: &Range<usize>) {
+        let blocks = bytes.start / BLOCK_SIZE..bytes.end.div_ceil(BLOCK_SIZE);
+        // The first block of the file has no number.
+        for block in blocks.start.max(1)..blocks.end {
+            let number = block - 1;
+            let whole = block * BLOCK_SIZE..(block + 1) * BLOCK_SIZE;
+            let is_whole = bytes.start <= whole.start && whole.end <= bytes.end;
+            // Of a block with a hole this may be the second range.
+            if is_whole || self.partial.insert(number) {
+                self.ledger.change(number, State::Unbacked, State::Preserved);
+            }
+        }
+    }
 }
 
 impl<const BLOCK_SIZE: usize> fmt::Debug for MemfdMemory<BLOCK_SIZE> {
@@ -350,12 +393,20 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
         let start = usize::try_from(addr.get()).map_err(|_| error(ReadErrorKind::Outside))?;
         let last =
             start.checked_add(buf.len().saturating_sub(1)).ok_or(error(ReadErrorKind::Outside))?;
-        self.ledger.with(|ledger| {
-            if start < BLOCK_SIZE || last / BLOCK_SIZE > ledger.len() {
+        self.blocks.with(|blocks| {
+            if start < BLOCK_SIZE || last / BLOCK_SIZE > blocks.ledger.len() {
                 return Err(error(ReadErrorKind::Outside));
             }
-            if !ledger.all_preserved(start / BLOCK_SIZE - 1..=last / BLOCK_SIZE - 1) {
+            let numbers = start / BLOCK_SIZE - 1..=last / BLOCK_SIZE - 1;
+            if !blocks.ledger.all_preserved(numbers.clone()) {
                 return Err(error(ReadErrorKind::NotPreserved));
+            }
+            if !blocks.partial.is_empty() {
+                let complete = |number| self.complete(blocks, number);
+                numbers
+                    .into_iter()
+                    .try_for_each(complete)
+                    .map_err(|_| error(ReadErrorKind::Failed))?;
             }
             let from = self.map.at(start);
             let len = buf.len();
@@ -370,40 +421,48 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
 // SAFETY:
 // G1: blocks lie in the mapping, whose base is aligned to a page, which never moves and lives as
 //     long as the memory; the file holds every block of the ledger and can't shrink, and the bytes
-//     of a file are initialised.
-// G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned. The
-//     descriptor leaves only when the file is unmapped; one that came in has nobody else writing
-//     it, as `from_fd` asks (I4).
-// G3: a file grows by zeros; `allocate` zeroes a block that was used before.
+//     of a file are initialised. A block that is given out has memory behind it (H5).
+// G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned. No child
+//     of this process inherits the mapping. The descriptor leaves only when the file is unmapped; one
+//     that came in has nobody else writing it, as `from_fd` asks (I4).
+// G3: a file grows by zeros; `zeroed` zeroes a block that was used before.
 // G4: the address is the block's offset, which is at least a block size.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
     fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        self.ledger.with(|ledger| self.allocate_in(ledger, 1))
+        let mut batch = SmallVec::new();
+        self.take_free(&mut batch, 1)?;
+        Ok(self.zeroed(batch[0].0, batch[0].1))
     }
 
     fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
     where
         F: FnMut(NonNull<u8>),
     {
-        self.ledger.with(|ledger| {
-            (0..count).try_for_each(|done| {
-                visit(self.allocate_in(ledger, count - done)?);
-                Ok(())
-            })
-        })
+        let mut left = count;
+        let mut batch = SmallVec::new();
+        while left > 0 {
+            self.take_free(&mut batch, left)?;
+            left -= batch.len();
+            batch.drain(..).for_each(|(number, is_zero)| visit(self.zeroed(number, is_zero)));
+        }
+        Ok(())
     }
 
     fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.ledger.with(|ledger| self.claim_in(ledger, addr))
+        self.blocks.with(|blocks| self.claim_in(blocks, addr))
     }
 
     #[inline]
-    fn claim_chain<F>(&self, first: PhysAddr, visit: F) -> Result<(), ClaimError>
-    where
-        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
-    {
-        self.ledger.with(|ledger| claim_each(first, |addr| self.claim_in(ledger, addr), visit))
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+        self.blocks.with(|blocks| {
+            let claimed = claim_each(first, chain, |addr| self.claim_in(blocks, addr));
+            if !claimed {
+                let taken_back = core::iter::from_fn(|| chain.give_back());
+                taken_back.for_each(|block| blocks.ledger.hand_over(self.number_of_owned(block)));
+            }
+            claimed
+        })
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
@@ -411,22 +470,22 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
     }
 
     unsafe fn free(&self, block: NonNull<u8>) {
-        self.ledger.with(|ledger| ledger.free(self.number_of_owned(block)));
+        self.blocks.with(|blocks| blocks.ledger.free(self.number_of_owned(block)));
     }
 
     unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.ledger.with(|ledger| ledger.hand_over(self.number_of_owned(block)));
+        self.blocks.with(|blocks| blocks.ledger.hand_over(self.number_of_owned(block)));
     }
 
     unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        self.ledger.with(|ledger| {
-            blocks.for_each(|block| ledger.free(self.number_of_owned(block)));
+        self.blocks.with(|state| {
+            blocks.for_each(|block| state.ledger.free(self.number_of_owned(block)));
         });
     }
 
     unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        self.ledger.with(|ledger| {
-            blocks.for_each(|block| ledger.hand_over(self.number_of_owned(block)));
+        self.blocks.with(|state| {
+            blocks.for_each(|block| state.ledger.hand_over(self.number_of_owned(block)));
         });
     }
 }

@@ -3,7 +3,8 @@
 use std::ptr::NonNull;
 
 use kho_block::{
-    AllocError, BlockMemory, ClaimError, ClaimErrorKind, PhysAddr, ReadError, ReadMemory,
+    AllocError, BlockMemory, ChainClaim, ClaimError, ClaimErrorKind, NextClaim, PhysAddr,
+    ReadError, ReadMemory,
 };
 
 use crate::owner::Owner;
@@ -44,17 +45,58 @@ unsafe impl<M: BlockMemory> BlockMemory for Plain<'_, M> {
     }
 }
 
-/// Claims the addresses as a chain; says what was visited, and the error. All is given back.
-fn claim(memory: &impl BlockMemory, addrs: &[PhysAddr]) -> (Vec<usize>, Option<ClaimError>) {
-    let mut owners = Vec::new();
-    let result = memory.claim_chain(addrs[0], |block| {
-        owners.push(Owner::new(memory, block));
-        addrs.get(owners.len()).copied()
-    });
-    let places = owners.iter().map(Owner::place).collect();
-    let visited: Vec<_> = owners.into_iter().map(Owner::hand_over).collect();
-    assert_eq!(visited, addrs[..visited.len()]);
-    (places, result.err())
+/// A chain of blocks at these addresses.
+struct Listed<'a> {
+    addrs: &'a [PhysAddr],
+    /// Those that are claimed, then those that were given back.
+    blocks: Vec<NonNull<u8>>,
+    given_back: Vec<NonNull<u8>>,
+    error: Option<ClaimError>,
+    /// How many blocks may come before the chain turns out to be invalid.
+    valid: usize,
+}
+
+impl ChainClaim for Listed<'_> {
+    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+        self.blocks.push(block);
+        match self.addrs.get(self.blocks.len()) {
+            _ if self.blocks.len() > self.valid => NextClaim::Undo,
+            Some(addr) => NextClaim::Block(*addr),
+            None => NextClaim::End,
+        }
+    }
+
+    fn refuse(&mut self, error: ClaimError) {
+        self.error = Some(error);
+    }
+
+    fn give_back(&mut self) -> Option<NonNull<u8>> {
+        let block = self.blocks.pop()?;
+        self.given_back.push(block);
+        Some(block)
+    }
+}
+
+/// Claims the addresses as a chain of which `valid` blocks are. Returns where the blocks were that were
+/// claimed, and the error. All are preserved afterwards.
+fn claim(
+    memory: &impl BlockMemory,
+    addrs: &[PhysAddr],
+    valid: usize,
+) -> (Vec<usize>, Option<ClaimError>) {
+    let (blocks, given_back) = (Vec::new(), Vec::new());
+    let mut chain = Listed { addrs, blocks, given_back, error: None, valid };
+    // SAFETY: what was added is given back, each block once.
+    let claimed = unsafe { memory.claim_chain(addrs[0], &mut chain) };
+    assert_eq!(claimed, chain.given_back.is_empty() && chain.error.is_none());
+    assert!(claimed || chain.blocks.is_empty());
+    let Listed { blocks, mut given_back, error, .. } = chain;
+    given_back.reverse();
+    let places: Vec<_> = blocks.iter().chain(&given_back).map(|block| block.addr().get()).collect();
+    let handed_over: Vec<_> =
+        blocks.into_iter().map(|block| Owner::new(memory, block).hand_over()).collect();
+    assert_eq!(handed_over, addrs[..handed_over.len()]);
+    (places, error)
 }
 
 pub(crate) fn claim_chain_is_claim_after_claim<M: BlockMemory>(memory: &M) {
@@ -79,15 +121,20 @@ pub(crate) fn claim_chain_is_claim_after_claim<M: BlockMemory>(memory: &M) {
     for (position, fault, kind) in faults {
         let mut chain = addrs.clone();
         chain.insert(position, fault);
-        let (places, error) = claim(memory, &chain);
+        let (places, error) = claim(memory, &chain, usize::MAX);
         assert_eq!(places.len(), position);
         assert_eq!(error, Some(ClaimError::new(fault, kind)));
-        assert_eq!((places, error), claim(&Plain(memory), &chain));
+        assert_eq!((places, error), claim(&Plain(memory), &chain, usize::MAX));
     }
     for chain in [&addrs[..], &addrs[5..6]] {
-        let (places, error) = claim(memory, chain);
+        let (places, error) = claim(memory, chain, usize::MAX);
         assert_eq!((places.len(), error), (chain.len(), None));
-        assert_eq!((places, error), claim(&Plain(memory), chain));
+        assert_eq!((places, error), claim(&Plain(memory), chain, usize::MAX));
+    }
+    for valid in [0, 1, 30] {
+        let (places, error) = claim(memory, &addrs, valid);
+        assert_eq!((places.len(), error), (valid + 1, None));
+        assert_eq!((places, error), claim(&Plain(memory), &addrs, valid));
     }
     for addr in addrs {
         drop(Owner::claim(memory, addr).unwrap());

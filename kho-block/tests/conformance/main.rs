@@ -92,6 +92,7 @@ macro_rules! block_memories {
             fn threads() {
                 threads::blocks_are_exclusive(&<$memory>::make());
                 threads::one_claim_succeeds(&<$memory>::make());
+                threads::failing_restores_are_never_seen(&<$memory>::make());
             }
         }
     )+};

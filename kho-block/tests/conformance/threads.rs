@@ -1,14 +1,14 @@
 //! Memories that are shared between threads.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use kho_block::{
     BlockMemory, BlockSet, FaultyMemory, HeapMemory, ImageMemory, MemfdMemory, PhysAddr,
 };
-use kho_block::{ReadMemory, Reader, SealedMemfd, SetView};
+use kho_block::{ReadMemory, Reader, RestoreErrorKind, SealedMemfd, SetView};
 
 use crate::common::Countable;
 use crate::owner::{Owner, pattern};
@@ -94,6 +94,37 @@ pub(crate) fn one_claim_succeeds<M: Countable + Sync>(memory: &M) {
     });
     assert_eq!(claims.into_inner(), addrs.len());
     assert_eq!(memory.usage().owned, 0);
+}
+
+/// While one thread restores a chain in vain, another finds it as if nobody did.
+pub(crate) fn failing_restores_are_never_seen<M: Countable + Sync>(memory: &M) {
+    let mut set = BlockSet::new_in(memory);
+    set.set_block_limit(usize::MAX);
+    while set.block_count() < 200 {
+        set.push(entry::Number { value: 7 }).unwrap();
+    }
+    let head = set.hand_over();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                let error = BlockSet::restore_with_limit(memory, head, 199).map(drop).unwrap_err();
+                let owned = error.kind == RestoreErrorKind::Owned && error.position == 0;
+                assert!(owned || error.kind == RestoreErrorKind::TooLong { limit: 199 }, "{error}");
+            }
+        });
+        let mut bytes = [0; 8];
+        let refused = (0..1000).filter(|_| {
+            let read = memory.read(head.addr(), &mut bytes);
+            match BlockSet::restore(memory, head) {
+                Ok(set) => set.hand_over() != head || read.is_err(),
+                Err(_) => true,
+            }
+        });
+        let refused = refused.count();
+        stop.store(true, Relaxed);
+        assert_eq!(refused, 0);
+    });
 }
 
 /// What may go to another thread, and be used from several. It compiles or it does not.

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use kho_block::{AllocError, BlockMemory, ClaimError, PhysAddr, ReadError, ReadMemory};
+use kho_block::{
+    AllocError, BlockMemory, ChainClaim, ClaimError, NextClaim, PhysAddr, ReadError, ReadMemory,
+};
 
 pub(crate) struct Watched<M> {
     inner: M,
@@ -84,22 +86,14 @@ unsafe impl<M: BlockMemory> BlockMemory for Watched<M> {
         Ok(block)
     }
 
-    fn claim_chain<F>(&self, first: PhysAddr, mut visit: F) -> Result<(), ClaimError>
-    where
-        F: FnMut(NonNull<u8>) -> Option<PhysAddr>,
-    {
-        let mut claimed = Vec::new();
-        let mut addr = first;
-        let result = self.inner.claim_chain(first, |block| {
-            claimed.push((addr, block));
-            let next = visit(block);
-            addr = next.unwrap_or(PhysAddr::NULL);
-            next
-        });
-        for (addr, block) in claimed {
-            self.took(addr, block);
+    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+        let mut chain = Noted { chain, blocks: Vec::new() };
+        // SAFETY: the caller's promise is the same one.
+        let claimed = unsafe { self.inner.claim_chain(first, &mut chain) };
+        for block in chain.blocks {
+            self.took(self.inner.addr_of(block), block);
         }
-        result
+        claimed
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
@@ -120,5 +114,28 @@ unsafe impl<M: BlockMemory> BlockMemory for Watched<M> {
 
     fn published(&self) {
         self.inner.published();
+    }
+}
+
+/// A chain whose blocks are noted while they are claimed.
+struct Noted<'a, C> {
+    chain: &'a mut C,
+    blocks: Vec<NonNull<u8>>,
+}
+
+impl<C: ChainClaim> ChainClaim for Noted<'_, C> {
+    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+        self.blocks.push(block);
+        self.chain.add(block)
+    }
+
+    fn refuse(&mut self, error: ClaimError) {
+        self.chain.refuse(error);
+    }
+
+    fn give_back(&mut self) -> Option<NonNull<u8>> {
+        let block = self.chain.give_back()?;
+        self.blocks.retain(|other| *other != block);
+        Some(block)
     }
 }

@@ -4,7 +4,9 @@
 #![allow(unsafe_code)]
 
 use bytemuck::{Pod, Zeroable};
-use kho_block::{Entry, MemfdError, MemfdMemory, PhysAddr, SealedMemfd, SetHead, text};
+use kho_block::{
+    Entry, FromFdError, MemfdError, MemfdMemory, PhysAddr, SealedMemfd, SetHead, text,
+};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use thiserror::Error;
@@ -169,6 +171,13 @@ pub enum RetrieveMemoryError {
     /// The file can't be opened as a memory of blocks.
     #[error(transparent)]
     Memfd(#[from] MemfdError),
+}
+
+impl From<FromFdError> for RetrieveMemoryError {
+    /// Drops the descriptor: until the session is finished, it can be retrieved again.
+    fn from(error: FromFdError) -> Self {
+        Self::Memfd(error.error)
+    }
 }
 
 /// Writes the head of a set into the first block of the memfd that the set was handed over in, and

@@ -3,14 +3,19 @@
 use core::fmt;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
+use rustix::fs::SealFlags;
 
+use super::error::{FromFdError, MemfdError};
+use super::file::{self, Access};
 use super::map::Map;
-use super::memfd::{MemfdError, SealError, file_len};
-use super::{ReadMemory, StableMemory};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
+use crate::memory::{ReadMemory, StableMemory};
+
+/// With these seals no writable mapping exists, none can be made, and no byte can be written, punched
+/// out or cut off: invariant I4.
+const STABLE: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
 
 /// A memfd that the kernel has sealed against every change, from whomever it came: its sets are
 /// viewed in place, not claimed.
@@ -26,9 +31,9 @@ impl SealedMemfd {
     /// Opens a sealed memfd with blocks of 4 KiB.
     ///
     /// # Errors
-    /// The descriptor is not a memfd, it lacks the seals `F_SEAL_WRITE` and `F_SEAL_SHRINK`, or it
-    /// can't be mapped.
-    pub fn open(fd: OwnedFd) -> Result<Self, MemfdError> {
+    /// The descriptor is not that of a memfd on tmpfs that can be read, it lacks the seals
+    /// `F_SEAL_WRITE` and `F_SEAL_SHRINK`, or it can't be mapped. The error gives the descriptor back.
+    pub fn open(fd: OwnedFd) -> Result<Self, FromFdError> {
         Self::with_block_size(fd)
     }
 }
@@ -38,45 +43,48 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
     ///
     /// # Errors
     /// As for [`open`](SealedMemfd::open).
-    pub fn with_block_size(fd: OwnedFd) -> Result<Self, MemfdError> {
-        Self::open_or_return(fd).map_err(|error| error.error)
+    pub fn with_block_size(fd: OwnedFd) -> Result<Self, FromFdError> {
+        const { assert_block_size(BLOCK_SIZE) };
+        match Self::map(fd.as_fd()) {
+            Ok(map) => Ok(Self { map, fd }),
+            Err(error) => Err(FromFdError { error, fd }),
+        }
     }
 
-    /// Seals a memfd against every change, then opens it.
+    /// Seals a memfd against every change, then opens it. If it is sealed already, opens it.
     ///
     /// # Errors
-    /// Something has the file mapped for writing, or it can't be sealed or mapped for another
-    /// reason. The error gives the descriptor back.
-    pub fn seal(fd: OwnedFd) -> Result<Self, SealError> {
-        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-        match fcntl_add_seals(&fd, seals) {
-            Ok(()) => Self::open_or_return(fd),
-            Err(errno) => Err(SealError { error: MemfdError::system("fcntl")(errno), fd }),
+    /// Something has the file mapped for writing ([`MemfdError::InUse`]), the descriptor is not that of
+    /// a memfd on tmpfs that can be read and written, or the file can't be sealed or mapped. The error
+    /// gives the descriptor back.
+    pub fn seal(fd: OwnedFd) -> Result<Self, FromFdError> {
+        match Self::add_seals(fd.as_fd()) {
+            Ok(()) => Self::with_block_size(fd),
+            Err(error) => Err(FromFdError { error, fd }),
         }
     }
 
-    fn open_or_return(fd: OwnedFd) -> Result<Self, SealError> {
-        const { assert_block_size(BLOCK_SIZE) };
-        match Self::map(&fd) {
-            Ok(map) => Ok(Self { map, fd }),
-            Err(error) => Err(SealError { error, fd }),
+    fn add_seals(fd: BorrowedFd<'_>) -> Result<(), MemfdError> {
+        let found = file::check(fd, Access::Read)?;
+        if found.contains(STABLE | SealFlags::SEAL) {
+            return Ok(());
         }
+        file::check(fd, Access::ReadWrite)?;
+        file::add_seals(fd, found, STABLE | SealFlags::GROW | SealFlags::SEAL)
     }
 
-    fn map(fd: &OwnedFd) -> Result<Option<Map>, MemfdError> {
-        // With these seals no writable mapping exists, none can be made, and no byte can be
-        // written, punched out or cut off: invariant I4.
-        let needed = SealFlags::WRITE | SealFlags::SHRINK;
-        let seals = fcntl_get_seals(fd).map_err(MemfdError::system("fcntl"))?;
-        if !seals.contains(needed) {
+    /// H4: maps the file once its kind, seals and length are known to fit. `None` if it is empty.
+    fn map(fd: BorrowedFd<'_>) -> Result<Option<Map>, MemfdError> {
+        if !file::check(fd, Access::Read)?.contains(STABLE) {
             return Err(MemfdError::NotSealed);
         }
-        let len = file_len(fd)?;
+        // It may still grow, and not shrink.
+        let len = file::len(fd)?;
         if len == 0 {
             return Ok(None);
         }
         let len = usize::try_from(len).map_err(|_| MemfdError::Length { len })?;
-        Map::read_only(fd.as_fd(), len).map(Some).map_err(MemfdError::system("mmap"))
+        Map::read_only(fd, len).map(Some)
     }
 
     /// The whole file.

@@ -1,0 +1,148 @@
+//! What is asked of a file before it is mapped, and how its length and memory change.
+//!
+//! H4: a descriptor from outside is mapped only after its kind, length and seals are known to fit.
+
+use core::ops::Range;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, OFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals,
+    fcntl_get_seals, fcntl_getfl, fstat, fstatfs, memfd_create, seek,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::param::page_size;
+use rustix::process::{Resource, getrlimit};
+
+use super::error::MemfdError;
+
+/// What `fstatfs` says of the file system of each memfd: `uapi/linux/magic.h`.
+const TMPFS_MAGIC: u32 = 0x0102_1994;
+const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
+
+/// What a descriptor has to be open for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// Makes a memfd that can be sealed. The name shows in `/proc`.
+pub(super) fn create(name: &str) -> Result<OwnedFd, MemfdError> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let create = |flags| retry_on_intr(|| memfd_create(name, flags));
+    // Linux 7.2 hands a memfd's seals over, but not its mode: one that is sealed against
+    // execution comes out sealed against writing. So that is for systems that allow no other
+    // (sysctl vm.memfd_noexec). Kernels before 6.3 know neither flag.
+    create(flags | MemfdFlags::EXEC)
+        .or_else(|error| match error {
+            Errno::ACCESS => create(flags | MemfdFlags::NOEXEC_SEAL),
+            Errno::INVAL => create(flags),
+            error => Err(error),
+        })
+        .map_err(MemfdError::system("memfd_create"))
+}
+
+/// Checks that a descriptor is that of a memfd on tmpfs, open for what is needed. Returns the seals.
+///
+/// What it finds stays: a file's kind and a descriptor's access do not change, and seals are only
+/// added.
+pub(super) fn check(fd: BorrowedFd<'_>, access: Access) -> Result<SealFlags, MemfdError> {
+    let flags = retry_on_intr(|| fcntl_getfl(fd)).map_err(MemfdError::system("fcntl"))?;
+    if flags.contains(OFlags::PATH) {
+        return Err(MemfdError::PathOnly);
+    }
+    let stat = retry_on_intr(|| fstatfs(fd)).map_err(MemfdError::system("fstatfs"))?;
+    // The field's type differs between architectures; magic numbers have 32 bits.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    match stat.f_type as u32 {
+        TMPFS_MAGIC => {}
+        HUGETLBFS_MAGIC => return Err(MemfdError::HugeTlb),
+        _ => return Err(MemfdError::NotMemfd),
+    }
+    let seals = retry_on_intr(|| fcntl_get_seals(fd)).map_err(|errno| match errno {
+        // A directory, or another thing that tmpfs holds.
+        Errno::INVAL => MemfdError::NotMemfd,
+        errno => MemfdError::system("fcntl")(errno),
+    })?;
+    match flags & OFlags::RWMODE {
+        OFlags::WRONLY => Err(MemfdError::WriteOnly),
+        OFlags::RDONLY if access == Access::ReadWrite => Err(MemfdError::ReadOnly),
+        _ => Ok(seals),
+    }
+}
+
+/// Adds those seals that the file does not have.
+pub(super) fn add_seals(
+    fd: BorrowedFd<'_>,
+    seals: SealFlags,
+    wanted: SealFlags,
+) -> Result<(), MemfdError> {
+    if seals.contains(wanted) {
+        return Ok(());
+    }
+    // Nothing can be added to a file whose seals are sealed, not even what is there.
+    if seals.contains(SealFlags::SEAL) {
+        return Err(MemfdError::NotSealable);
+    }
+    retry_on_intr(|| fcntl_add_seals(fd, wanted)).map_err(|errno| match errno {
+        Errno::BUSY => MemfdError::InUse,
+        errno => MemfdError::system("fcntl")(errno),
+    })
+}
+
+/// Returns the file's length in bytes.
+pub(super) fn len(fd: BorrowedFd<'_>) -> Result<u64, MemfdError> {
+    let stat = retry_on_intr(|| fstat(fd)).map_err(MemfdError::system("fstat"))?;
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Returns how long this process may make a file, in bytes. The kernel sends SIGXFSZ to a process that
+/// asks for more, so nobody should: getrlimit(2).
+pub(super) fn len_limit() -> u64 {
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+/// Allocates the memory behind these bytes of the file, which gets longer where they pass its end.
+/// If it fails, some of them may have been.
+///
+/// H5: that this call succeeds is the proof that the memory is there.
+pub(super) fn allocate(fd: impl AsFd, bytes: Range<u64>) -> Result<(), Errno> {
+    let (mut start, mut step) = (bytes.start, bytes.end - bytes.start);
+    while start < bytes.end {
+        step = step.min(bytes.end - start);
+        match fallocate(&fd, FallocateFlags::empty(), start, step) {
+            Ok(()) => start += step,
+            // A signal undoes the step, so a smaller one is what gets through between two.
+            Err(Errno::INTR) => step = (step / 2).max(page_size() as u64),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Passes to `visit` each range of the first `len` bytes that has memory behind it, in order. The file's
+/// position is left where it was.
+pub(super) fn for_each_backed(
+    fd: BorrowedFd<'_>,
+    len: usize,
+    mut visit: impl FnMut(Range<usize>),
+) -> Result<(), MemfdError> {
+    let at = |from| match retry_on_intr(|| seek(fd, from)) {
+        Ok(offset) => Ok(Some(offset)),
+        // There is no more before the end of the file: lseek(2).
+        Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(MemfdError::system("lseek")(errno)),
+    };
+    let within = |offset| usize::try_from(offset).map_or(len, |offset| offset.min(len));
+    let position = at(SeekFrom::Current(0))?.unwrap_or(0);
+    let mut end = 0;
+    while let Some(start) = at(SeekFrom::Data(end as u64))? {
+        end = at(SeekFrom::Hole(start))?.map_or(len, within);
+        let start = within(start);
+        if start >= end {
+            break;
+        }
+        visit(start..end);
+    }
+    at(SeekFrom::Start(position)).map(drop)
+}

@@ -1,0 +1,77 @@
+//! A kernel that says it made a huge page, and did nothing: Linux 7.2 does so for a range that is smaller
+//! than its huge pages (32 MiB with pages of 16 KiB). This program answers in its place.
+
+#![cfg(all(target_os = "linux", not(miri)))]
+#![allow(unsafe_code)] // stands in for a function of the C library
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::{BlockSet, Entry, MemfdMemory, SetHead};
+use rustix::fs::fstat;
+
+#[derive(Clone, Copy, Pod, Zeroable, Entry)]
+#[repr(C)]
+struct Number {
+    value: u64,
+}
+
+type Hook = Box<dyn FnMut() + Send>;
+
+/// Called while the file grows.
+static WHILE_GROWING: Mutex<Option<Hook>> = Mutex::new(None);
+
+/// What the library calls for `MADV_COLLAPSE` and nothing else.
+#[unsafe(no_mangle)]
+extern "C" fn madvise(_: *mut libc::c_void, _: usize, advice: libc::c_int) -> libc::c_int {
+    assert_eq!(advice, 25);
+    if let Some(hook) = WHILE_GROWING.lock().unwrap().as_mut() {
+        hook();
+    }
+    0
+}
+
+#[test]
+fn success_of_advice_is_no_proof() {
+    let memory = MemfdMemory::new("collapse").unwrap();
+    let mut set = BlockSet::<Number, _>::new_in(&memory);
+    set.try_reserve(510 * 9000).unwrap();
+    drop(set);
+    let usage = memory.usage();
+    let bytes = (usage.free + usage.unbacked) * 4096;
+    let allocated = fstat(memory.into_fd()).unwrap().st_blocks * 512;
+    assert!(allocated as u64 >= bytes as u64, "{allocated} of {bytes} bytes are there");
+}
+
+/// The kernel takes its time to find memory; a set that is restored meanwhile does not wait for it.
+#[test]
+fn nobody_waits_for_a_memory_that_grows() {
+    let memory: &MemfdMemory = Box::leak(Box::new(MemfdMemory::new("grows").unwrap()));
+    let mut small = BlockSet::<Number, _>::new_in(memory);
+    small.push(Number { value: 1 }).unwrap();
+    let head = small.hand_over();
+
+    let (asked, asks) = channel::<SetHead<Number>>();
+    let (answers, answered) = channel();
+    thread::spawn(move || {
+        for head in asks {
+            let restored = BlockSet::restore(memory, head).map(BlockSet::hand_over);
+            answers.send(restored == Ok(head)).unwrap();
+        }
+    });
+    let grown = std::sync::Arc::new(Mutex::new(0));
+    let count = grown.clone();
+    *WHILE_GROWING.lock().unwrap() = Some(Box::new(move || {
+        asked.send(head).unwrap();
+        // Long enough for a thread that does not wait for this one, on any machine.
+        assert_eq!(answered.recv_timeout(Duration::from_secs(60)), Ok(true));
+        *count.lock().unwrap() += 1;
+    }));
+    let mut set = BlockSet::<Number, _>::new_in(memory);
+    set.try_reserve(510 * 5000).unwrap();
+    *WHILE_GROWING.lock().unwrap() = None;
+    assert!(*grown.lock().unwrap() > 2, "the file did not grow");
+}

@@ -1,0 +1,49 @@
+//! What comes from outside: descriptors of all kinds, limits of the process, forks, holes in files.
+
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)] // descriptors are claimed, and processes forked, by hand here
+
+mod child;
+mod descriptors;
+mod fork;
+mod growth;
+mod holes;
+mod limits;
+mod mapping;
+
+use kho_block::bytemuck::{Pod, Zeroable};
+use kho_block::{BlockSet, Entry, FromFdError, MemfdMemory, SetHead};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{MemfdFlags, fstat, memfd_create};
+
+const BLOCK: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
+#[repr(C)]
+struct Number {
+    value: u64,
+}
+
+/// A memory with a set of so many numbers, which was handed over.
+fn handed_over(count: u64) -> (MemfdMemory, SetHead<Number>) {
+    let memory = MemfdMemory::new("kho-block-outside").unwrap();
+    let mut set = BlockSet::new_in(&memory);
+    (0..count).for_each(|value| set.push(Number { value }).unwrap());
+    let head = set.hand_over();
+    (memory, head)
+}
+
+/// Is `unsafe` to call where somebody else writes the file; here nobody does.
+fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, FromFdError> {
+    // SAFETY: each test has its file to itself.
+    unsafe { MemfdMemory::from_fd(fd) }
+}
+
+fn memfd(flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
+    memfd_create("kho-block-outside", MemfdFlags::CLOEXEC | flags)
+}
+
+/// How many bytes of memory a file has.
+fn allocated(fd: impl AsFd) -> u64 {
+    u64::try_from(fstat(fd).unwrap().st_blocks).unwrap() * 512
+}
