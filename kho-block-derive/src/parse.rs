@@ -1,22 +1,25 @@
 //! Reads the struct and its attributes. What is wrong with an attribute is noted, then parsing
 //! goes on: one compile shows all mistakes.
 
-use proc_macro2::{Span, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::meta::ParseNestedMeta;
 use syn::parse::ParseStream;
 use syn::{
-    Attribute, Data, DeriveInput, Error, LitInt, LitStr, Member, Path, Result, Token, Type,
-    parenthesized, parse_quote,
+    Attribute, Data, DeriveInput, Error, LitInt, Member, Path, Result, Token, Type, parenthesized,
+    parse_quote,
 };
 
 use crate::Errors;
+use crate::value::{parse_crate, parse_name, parse_version};
 
 /// The input, as far as it could be read.
 pub(crate) struct Entry<'a> {
     pub(crate) input: &'a DeriveInput,
-    pub(crate) name: String,
-    pub(crate) version: u32,
+    /// What the entry is called: an expression of type `&'static str`.
+    pub(crate) name: TokenStream,
+    /// An expression of type `u32`.
+    pub(crate) version: TokenStream,
     /// Path to `kho_block`.
     pub(crate) krate: Path,
     pub(crate) repr: Repr,
@@ -24,13 +27,28 @@ pub(crate) struct Entry<'a> {
     pub(crate) fields: Vec<Field<'a>>,
 }
 
+impl Entry<'_> {
+    pub(crate) fn is_generic(&self) -> bool {
+        !self.input.generics.params.is_empty()
+    }
+}
+
 pub(crate) struct Field<'a> {
     pub(crate) member: Member,
     /// The field's name; its index in a tuple struct.
     pub(crate) name: String,
     pub(crate) ty: &'a Type,
-    /// `#[entry(text)]` is there.
-    pub(crate) text: bool,
+    pub(crate) meaning: Meaning,
+}
+
+/// Where it is said what the bytes of a field mean.
+pub(crate) enum Meaning {
+    /// By the type of the field.
+    Type,
+    /// By `#[entry(text)]`.
+    Text,
+    /// By `#[entry(bytes)]`; with the name of the type where it is given, an expression.
+    Bytes(Option<TokenStream>),
 }
 
 /// What the `#[repr(…)]` attributes say, as far as it matters here.
@@ -40,6 +58,8 @@ pub(crate) struct Repr {
     pub(crate) keeps_order: bool,
     /// The largest `align(N)` and the place of its number.
     pub(crate) align: Option<(u64, Span)>,
+    /// `packed(N)`: the largest alignment of a field.
+    pub(crate) packed: Option<u64>,
 }
 
 pub(crate) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Entry<'a> {
@@ -56,26 +76,29 @@ pub(crate) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Entry<'a
                 },
                 member,
                 ty: &field.ty,
-                text: parse_text(&field.attrs, errors),
+                meaning: parse_meaning(&field.attrs, errors),
             })
             .collect(),
         Data::Enum(_) | Data::Union(_) => Vec::new(),
     };
     Entry {
         input,
-        name: attrs.name.unwrap_or_else(|| input.ident.unraw().to_string()),
-        version: attrs.version.unwrap_or(1),
+        name: attrs.name.unwrap_or_else(|| {
+            let name = input.ident.unraw().to_string();
+            parse_quote!(#name)
+        }),
+        version: attrs.version.unwrap_or_else(|| parse_quote!(1)),
         krate: attrs.krate.unwrap_or_else(|| parse_quote!(::kho_block)),
         repr: Repr::parse(&input.attrs, errors),
         fields,
     }
 }
 
-/// `#[entry(name = "…", version = N, crate = "…")]` on the struct.
+/// `#[entry(name = "…", version = N, crate = path)]` on the struct.
 #[derive(Default)]
 struct EntryAttrs {
-    name: Option<String>,
-    version: Option<u32>,
+    name: Option<TokenStream>,
+    version: Option<TokenStream>,
     krate: Option<Path>,
 }
 
@@ -84,16 +107,16 @@ impl EntryAttrs {
         let mut this = Self::default();
         for_each_key(attrs, errors, |key| {
             if key.path.is_ident("name") {
-                let value = parse_name(key);
+                let value = parse_name(key.value()?);
                 set_once(&mut this.name, value, key)
             } else if key.path.is_ident("version") {
-                let value = parse_version(key);
+                let value = parse_version(key.value()?);
                 set_once(&mut this.version, value, key)
             } else if key.path.is_ident("crate") {
-                let value = parse_crate(key);
+                let value = parse_crate(key.value()?);
                 set_once(&mut this.krate, value, key)
-            } else if key.path.is_ident("text") {
-                Err(Error::new_spanned(&key.path, "`text` describes a field: put it on one"))
+            } else if key.path.is_ident("text") || key.path.is_ident("bytes") {
+                Err(Error::new_spanned(&key.path, "this describes a field: put it on one"))
             } else {
                 Err(Error::new_spanned(
                     &key.path,
@@ -105,44 +128,36 @@ impl EntryAttrs {
     }
 }
 
-fn parse_name(key: &ParseNestedMeta<'_>) -> Result<String> {
-    let literal: LitStr = key.value()?.parse()?;
-    let name = literal.value();
-    if name.is_empty() {
-        return Err(Error::new_spanned(
-            literal,
-            "the name is empty: say what the entry is, or leave `name` out to use the struct's",
-        ));
-    }
-    Ok(name)
-}
-
-fn parse_version(key: &ParseNestedMeta<'_>) -> Result<u32> {
-    let literal: LitInt = key.value()?.parse()?;
-    match literal.base10_parse() {
-        Ok(version) if matches!(literal.suffix(), "" | "u32") => Ok(version),
-        _ => Err(Error::new_spanned(literal, "a version is a `u32`: 0 to 4294967295")),
-    }
-}
-
-fn parse_crate(key: &ParseNestedMeta<'_>) -> Result<Path> {
-    let literal: LitStr = key.value()?.parse()?;
-    literal.parse_with(Path::parse_mod_style).map_err(|_| {
-        Error::new_spanned(literal, "this is not a path: write where `kho_block` is, as in `use`")
-    })
-}
-
-/// `#[entry(text)]` on a field.
-fn parse_text(attrs: &[Attribute], errors: &mut Errors) -> bool {
+/// `#[entry(text)]` or `#[entry(bytes)]` on a field.
+fn parse_meaning(attrs: &[Attribute], errors: &mut Errors) -> Meaning {
     let mut text = None;
+    let mut bytes = None;
     for_each_key(attrs, errors, |key| {
         if key.path.is_ident("text") {
-            set_once(&mut text, Ok(()), key)
+            set_once(&mut text, Ok(()), key)?;
+        } else if key.path.is_ident("bytes") {
+            let has_name = key.input.peek(Token![=]);
+            let name = has_name.then(|| parse_name(key.value()?)).transpose();
+            set_once(&mut bytes, name, key)?;
         } else {
-            Err(Error::new_spanned(&key.path, "unknown key: a field has only `text`"))
+            return Err(Error::new_spanned(
+                &key.path,
+                "unknown key: a field has `text` or `bytes`",
+            ));
         }
+        if text.is_some() && bytes.is_some() {
+            return Err(Error::new_spanned(
+                &key.path,
+                "a field is `text` or other `bytes`, not both: keep one of them",
+            ));
+        }
+        Ok(())
     });
-    text.is_some()
+    match (text, bytes) {
+        (_, Some(name)) => Meaning::Bytes(name),
+        (Some(()), None) => Meaning::Text,
+        (None, None) => Meaning::Type,
+    }
 }
 
 /// Calls `read` for each key in the `#[entry(…)]` attributes and goes on after an error.
@@ -188,19 +203,30 @@ impl Repr {
                 if key.path.is_ident("C") || key.path.is_ident("transparent") {
                     this.keeps_order = true;
                 } else if key.path.is_ident("align") {
-                    let content;
-                    parenthesized!(content in key.input);
-                    let literal: LitInt = content.parse()?;
+                    let literal = parse_number(key.input)?;
                     let align = literal.base10_parse()?;
                     if this.align.is_none_or(|(largest, _)| align > largest) {
                         this.align = Some((align, literal.span()));
                     }
+                } else if key.path.is_ident("packed") {
+                    let has_number = !key.input.is_empty() && !key.input.peek(Token![,]);
+                    this.packed = Some(match has_number {
+                        true => parse_number(key.input)?.base10_parse()?,
+                        false => 1,
+                    });
                 }
-                // `packed`, and what the compiler itself refuses.
+                // What the compiler itself refuses.
                 skip_value(key.input)
             });
             errors.extend(parsed);
         }
         this
     }
+}
+
+/// `(N)`
+fn parse_number(input: ParseStream<'_>) -> Result<LitInt> {
+    let content;
+    parenthesized!(content in input);
+    content.parse()
 }

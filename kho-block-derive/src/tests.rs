@@ -20,6 +20,11 @@ fn inputs() -> Vec<DeriveInput> {
             struct Generic<T, const N: usize>(T, [u8; N]);
         },
         parse_quote! {
+            #[repr(C)]
+            #[entry(crate = renamed, name = N, version = { 1 + 1 })]
+            struct Marked { #[entry(bytes)] regs: [kvm_regs; 2], #[entry(bytes = "r")] r: regs }
+        },
+        parse_quote! {
             #[entry(crate = "renamed")]
             struct Refused<T: Clone> where T: Copy { count: usize, value: T }
         },
@@ -57,6 +62,15 @@ fn a_renamed_crate_is_the_only_one() {
 fn no_unsafe_code() {
     for input in inputs() {
         assert!(!expansion(&input).iter().any(|token| token == "unsafe"));
+    }
+}
+
+#[test]
+fn no_lint_attributes() {
+    for input in inputs() {
+        for lint_attribute in ["allow", "expect", "warn", "deny", "forbid"] {
+            assert!(!expansion(&input).iter().any(|token| token == lint_attribute));
+        }
     }
 }
 

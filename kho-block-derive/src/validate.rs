@@ -1,10 +1,12 @@
 //! Refuses what can be seen to be wrong without knowing types. The code that `expand` writes
 //! refuses the rest: padding, types that are no `FieldType`, an alignment that comes from a field.
 
-use syn::{Data, Error, GenericParam, Type, TypePath};
+use quote::ToTokens as _;
+use syn::{Data, Error, GenericParam, Generics, Type, TypePath};
 
 use crate::Errors;
-use crate::parse::{Entry, Field};
+use crate::parse::{Entry, Field, Meaning};
+use crate::tokens::{mentions, type_name_of};
 
 /// Where entries start in a block: after a header of this size, so aligned to it at most.
 const MAX_ALIGN: u64 = 16;
@@ -47,28 +49,48 @@ fn validate_struct(entry: &Entry<'_>, errors: &mut Errors) {
             "an entry without size can't be stored in a block: add a field",
         ));
     }
-    for param in &entry.input.generics.params {
-        if let GenericParam::Lifetime(param) = param {
-            errors.push(Error::new_spanned(
-                &param.lifetime,
-                "an entry can't borrow, as it outlives the kernel that wrote it: store values",
-            ));
+    let mut refused = Vec::new();
+    for field in &entry.fields {
+        if let Err(error) = validate_type(field.ty) {
+            errors.push(error);
+            refused.push(field.ty);
+        } else if let Err(error) = validate_bytes(field, &entry.input.generics) {
+            errors.push(error);
         }
     }
-    for field in &entry.fields {
-        errors.extend(validate_field(field));
+    for param in &entry.input.generics.params {
+        if let GenericParam::Lifetime(param) = param {
+            let lifetime = &param.lifetime;
+            // A field that borrows is the mistake then, and the lifetime but its consequence.
+            let is_told = refused
+                .iter()
+                .any(|ty| mentions(ty.to_token_stream(), &|ident| *ident == lifetime.ident));
+            if !is_told {
+                errors.push(Error::new_spanned(
+                    lifetime,
+                    "an entry can't borrow, as it outlives the kernel that wrote it: store values",
+                ));
+            }
+        }
     }
 }
 
-fn validate_field(field: &Field<'_>) -> syn::Result<()> {
-    if field.text && text_len(field.ty).is_none() {
-        return Err(Error::new_spanned(
+/// Without a name of its own the type has to be one that is called by a name.
+fn validate_bytes(field: &Field<'_>, generics: &Generics) -> syn::Result<()> {
+    let is_named = match (&field.meaning, type_name_of(field.ty)) {
+        (Meaning::Bytes(None), Some(name)) => {
+            !generics.type_params().any(|param| param.ident == name)
+        }
+        (Meaning::Bytes(None), None) => false,
+        _ => true,
+    };
+    match is_named {
+        true => Ok(()),
+        false => Err(Error::new_spanned(
             field.ty,
-            "`#[entry(text)]` is for bytes of UTF-8: make this field a `[u8; N]`, or leave `text` \
-             out",
-        ));
+            "this type has no name: give it one with `#[entry(bytes = \"…\")]`",
+        )),
     }
-    validate_type(field.ty)
 }
 
 /// Refuses by name or by form. Names can be aliases, so the bound `FieldType` has the last word;
@@ -82,7 +104,8 @@ fn validate_type(ty: &Type) -> syn::Result<()> {
             "a pointer means nothing to a successor: store the value, or a `PhysAddr` or \
              `SetHead<T>` that leads to it"
         }
-        Type::Tuple(_) => {
+        Type::Slice(_) | Type::TraitObject(_) => UNSIZED,
+        Type::Tuple(tuple) if !tuple.elems.is_empty() => {
             "the layout of a tuple differs between compilers: use a struct that is an entry"
         }
         Type::Path(path) => match ident_of(path).as_deref() {
@@ -90,6 +113,7 @@ fn validate_type(ty: &Type) -> syn::Result<()> {
             Some("isize") => "the size of `isize` differs between machines: use `i64`",
             Some("bool") => "not every byte is a valid `bool`: use `u8`, where 0 means false",
             Some("char") => "not every number is a valid `char`: use `u32` and `char::from_u32`",
+            Some("str") => UNSIZED,
             _ => return Ok(()),
         },
         _ => return Ok(()),
@@ -97,24 +121,8 @@ fn validate_type(ty: &Type) -> syn::Result<()> {
     Err(Error::new_spanned(ty, message))
 }
 
-/// The length in `[u8; N]`.
-pub(crate) fn text_len(ty: &Type) -> Option<&syn::Expr> {
-    match ty {
-        Type::Array(array) if is_u8(&array.elem) => Some(&array.len),
-        Type::Group(group) => text_len(&group.elem),
-        Type::Paren(paren) => text_len(&paren.elem),
-        _ => None,
-    }
-}
-
-fn is_u8(ty: &Type) -> bool {
-    match ty {
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "u8"),
-        Type::Group(group) => is_u8(&group.elem),
-        Type::Paren(paren) => is_u8(&paren.elem),
-        _ => false,
-    }
-}
+const UNSIZED: &str = "an entry has a fixed size: use an array, or a `SetHead<T>` that leads to as \
+                       many as there are";
 
 fn ident_of(path: &TypePath) -> Option<String> {
     path.path.get_ident().filter(|_| path.qself.is_none()).map(ToString::to_string)

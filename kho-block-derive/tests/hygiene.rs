@@ -122,6 +122,35 @@ mod elsewhere {
     #[repr(transparent)]
     #[entry(crate = "self::facade::__private::kho")]
     pub(crate) struct Generic<T>(T);
+
+    #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    #[repr(C)]
+    #[entry(crate = self::facade::__private::kho)]
+    pub(crate) struct Unquoted(u64);
+
+    /// A macro of a crate whose users need not know of `kho_block`.
+    macro_rules! entry {
+        ($name:ident, $at:path, $ty:ty, $len:expr) => {
+            #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+            #[repr(C)]
+            #[entry(crate = $crate::elsewhere::facade::__private::kho, name = concat!("vm-", stringify!($name)))]
+            pub(crate) struct $name {
+                value: $ty,
+                values: [$ty; $len],
+                #[entry(text)]
+                text: [u8; $len],
+                #[entry(bytes)]
+                bytes: $ty,
+                next: kho_block::SetHead<$name>,
+            }
+
+            #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+            #[repr(transparent)]
+            #[entry(crate = $at)]
+            pub(crate) struct Passed<T>(T, [u8; 0]);
+        };
+    }
+    entry!(FromMacro, crate::elsewhere::facade::__private::kho, u64, 8);
 }
 
 /// Types that lints have something to say about, once and not again for the implementation.
@@ -133,15 +162,21 @@ pub mod linted {
     /// Deprecated, and in use.
     #[deprecated]
     #[derive(Clone, Copy, Entry)]
-    #[repr(transparent)]
-    pub struct Old(u64);
+    #[repr(C)]
+    pub struct Old {
+        #[deprecated]
+        #[entry(text)]
+        text: [u8; 4],
+        #[deprecated]
+        number: u32,
+    }
 
     /// All but `Entry` by hand: derived `Clone` and `Copy` give warnings themselves.
     #[allow(deprecated, clippy::expl_impl_clone_on_copy)]
     mod by_hand {
         use super::{Bounded, FieldType, Holder, Old, Pod, Zeroable};
 
-        // SAFETY: transparent over `u64`.
+        // SAFETY: two fields of 4 bytes without gaps, all patterns valid.
         unsafe impl Zeroable for Old {}
         // SAFETY: as above.
         unsafe impl Pod for Old {}
@@ -191,6 +226,10 @@ fn all_are_entries() {
     assert_eq!(elsewhere::Absolute::LAYOUT.size, 8);
     assert_eq!(elsewhere::Facade::LAYOUT.size, 8);
     assert_eq!(elsewhere::Generic::<u16>::LAYOUT.size, 2);
+    assert_eq!(elsewhere::Unquoted::LAYOUT.size, 8);
+    assert_eq!(elsewhere::FromMacro::NAME, "vm-FromMacro");
+    assert_eq!(elsewhere::FromMacro::LAYOUT.size, 96);
+    assert_eq!(elsewhere::Passed::<u64>::LAYOUT.size, 8);
     assert_eq!(linted::Bounded::<u32>::LAYOUT.size, 4);
     assert_eq!(linted::Holder::LAYOUT.size, 24);
 }

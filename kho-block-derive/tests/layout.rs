@@ -1,5 +1,7 @@
 //! What the macro writes down: names, offsets, sizes, kinds; and what changes the fingerprint.
 
+use core::marker::PhantomData;
+
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, EntryLayout, Field, FieldKind, PhysAddr, SetHead};
 
@@ -32,6 +34,13 @@ struct Everything {
     file: File,
     files: [File; 2],
     end: [u64; 2],
+}
+
+/// As they were when the format was written down: a change here is a change of the format.
+#[test]
+fn fingerprints_stay() {
+    assert_eq!(File::LAYOUT.fingerprint, 0xdedd_458a_ce55_cbaa);
+    assert_eq!(Everything::LAYOUT.fingerprint, 0x5f5e_101f_ec11_46fa);
 }
 
 fn parts(field: &Field) -> (&'static str, usize, usize, FieldKind) {
@@ -197,6 +206,11 @@ fn every_part_changes_the_fingerprint() {
         ("length", layout!({ first: u64, second: [u8; 16] })),
         ("split", layout!({ first: u64, second: [u8; 4], third: [u8; 4] })),
         ("nested", layout!({ first: u64, second: Bytes })),
+        ("bytes", layout!({ first: u64, #[entry(bytes = "a")] second: [u8; 8] })),
+        ("bytes of another name", layout!({ first: u64, #[entry(bytes = "b")] second: [u8; 8] })),
+        ("bytes of another size", layout!({ first: u64, #[entry(bytes = "a")] second: [u64; 1] })),
+        ("nothing", layout!({ first: u64, second: [u8; 8], third: PhantomData<u8> })),
+        ("an empty array", layout!({ first: u64, second: [u8; 8], third: [u8; 0] })),
         ("alignment", layout!(#[repr(align(16))] { first: u64, second: [u8; 8] })),
         ("packed", layout!(#[repr(packed)] { first: u64, second: [u8; 8] })),
     ];

@@ -3,9 +3,9 @@
 //! The words around ours belong to the compiler and change with it, so the recorded ones are
 //! compared on one version only. Record them anew with `TRYBUILD=overwrite`.
 
-use std::env;
 use std::io::{self, Write as _};
 use std::process::Command;
+use std::{env, fs};
 
 /// The compiler that the `.stderr` files come from.
 const RECORDED_WITH: &str = "rustc 1.95.";
@@ -18,10 +18,25 @@ fn ui() {
     let version = rustc_version();
     if version.starts_with(RECORDED_WITH) && !version.contains("nightly") {
         tests.compile_fail("tests/ui/fail/*.rs");
+        tests.compile_fail("tests/ui/one/*.rs");
     } else {
         // Not `println!`: the test harness shows that for failed tests only.
         let why = format!("messages were recorded with {RECORDED_WITH}*, this is {version}");
         writeln!(io::stderr(), "skipped: {why}").expect("stderr is open");
+    }
+}
+
+/// In `ui/one` there is a program for each kind of mistake. The compiler's whole answer to it is one
+/// error, without others that follow from it.
+#[test]
+fn one_error_for_one_mistake() {
+    for file in fs::read_dir("tests/ui/one").expect("the folder is there") {
+        let path = file.expect("the folder can be read").path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let answer = fs::read_to_string(path.with_extension("stderr")).expect("it is recorded");
+            let is_one = answer.starts_with("error") && !answer.trim().contains("\n\n");
+            assert!(is_one, "{}:\n{answer}", path.display());
+        }
     }
 }
 

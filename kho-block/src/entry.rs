@@ -1,9 +1,14 @@
 //! What an entry is: plain data that knows its own layout.
 
+use core::marker::PhantomData;
+
 use bytemuck::Pod;
-use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 
 use crate::addr::{PhysAddr, SetHead};
+
+#[doc(hidden)]
+pub mod derive;
+mod fingerprint;
 
 /// Plain data that is stored in blocks, with a layout that is known at compile time.
 ///
@@ -39,12 +44,85 @@ use crate::addr::{PhysAddr, SetHead};
 /// assert_eq!(Session::LAYOUT.fields[1].offset, 64);
 /// ```
 ///
+/// # By hand
+///
+/// What the macro writes can be written by hand: for a type that another macro makes, or that is
+/// not laid out as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each
+/// field, in order. The last line checks it when the crate is compiled, and not only where the
+/// layout is first used.
+///
+/// ```
+/// use core::mem::offset_of;
+///
+/// use bytemuck::{Pod, Zeroable};
+/// use kho_block::{Entry, EntryLayout, Field, PhysAddr};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable)]
+/// #[repr(C)]
+/// struct File {
+///     compatible: [u8; 48],
+///     data: PhysAddr,
+///     token: u64,
+/// }
+///
+/// impl Entry for File {
+///     const NAME: &'static str = "file";
+///     const VERSION: u32 = 5;
+///     const LAYOUT: &'static EntryLayout = &EntryLayout::of::<Self>(const {
+///         &[
+///             Field::text::<48>("compatible", offset_of!(Self, compatible)),
+///             Field::of::<PhysAddr>("data", offset_of!(Self, data)),
+///             Field::of::<u64>("token", offset_of!(Self, token)),
+///         ]
+///     });
+/// }
+///
+/// const _: &EntryLayout = File::LAYOUT;
+///
+/// // The same, by the macro.
+/// mod derived {
+///     # use bytemuck::{Pod, Zeroable};
+///     # use kho_block::{Entry, PhysAddr};
+///     #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+///     #[repr(C)]
+///     #[entry(name = "file", version = 5)]
+///     pub struct File {
+///         #[entry(text)]
+///         compatible: [u8; 48],
+///         data: PhysAddr,
+///         token: u64,
+///     }
+/// }
+/// assert_eq!(File::LAYOUT, derived::File::LAYOUT);
+/// ```
+///
+/// A layout with a gap does not compile:
+///
+/// ```compile_fail,E0080
+/// # use bytemuck::{Pod, Zeroable};
+/// # use kho_block::{Entry, EntryLayout, Field};
+/// # #[derive(Clone, Copy, Pod, Zeroable)]
+/// # #[repr(C)]
+/// struct Slot { guest: u64, host: u64 }
+///
+/// impl Entry for Slot {
+///     const NAME: &'static str = "slot";
+///     const VERSION: u32 = 1;
+///     const LAYOUT: &'static EntryLayout =
+///         &EntryLayout::of::<Self>(const { &[Field::of::<u64>("host", 8)] });
+/// }
+///
+/// const _: &EntryLayout = Slot::LAYOUT;
+/// ```
+///
 /// Nothing unsafe relies on what an implementation says of itself: the soundness of this crate
 /// rests on [`Pod`] and on the compiler's own size and alignment.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an entry",
     label = "not an entry",
-    note = "derive it: `#[derive(Clone, Copy, Pod, Zeroable, Entry)]` with `#[repr(C)]`"
+    note = "a struct of your own: `#[derive(Clone, Copy, Pod, Zeroable, Entry)]` and `#[repr(C)]`",
+    note = "any other type: make it a field of such a struct; plain data of another crate with \
+            `#[entry(bytes)]`"
 )]
 pub trait Entry: Pod {
     /// What the entry is called, in tools and in the layout's fingerprint.
@@ -123,18 +201,30 @@ pub enum FieldKind {
         /// The version of the set's entries.
         version: u32,
     },
+    /// No bytes: a marker, such as `PhantomData<T>` or `()`.
+    Nothing,
+    /// Plain data of a type of which nothing else is known, such as one of another crate.
+    Bytes {
+        /// What the type is called.
+        name: &'static str,
+        /// The size of the type in bytes.
+        size: usize,
+    },
 }
 
 /// A type that may be the field of an entry.
 ///
-/// Integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`] and every
-/// [`Entry`]. Not `usize` or `isize`, whose size differs between machines; not `bool` or `char`,
+/// Integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`], every
+/// [`Entry`], and the markers `PhantomData<T>` and `()`. Not `usize` or `isize`, whose size differs between machines; not `bool` or `char`,
 /// which have bit patterns that no value has; not pointers, which mean nothing to a successor.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a field of an entry",
     label = "not a type that keeps its meaning across a live update",
-    note = "fields are integers and floats of fixed size, arrays of them, `PhysAddr`, `SetHead<T>` \
-            and other entries"
+    note = "fields are integers and floats of fixed size, arrays of them, `PhysAddr`, `SetHead<T>`, \
+            `PhantomData<T>` and other entries",
+    note = "a struct of your own: derive `Entry` for it",
+    note = "plain data of another crate: `#[entry(bytes)]` stores its bytes, with its name and size \
+            in the layout"
 )]
 pub trait FieldType: Pod {
     /// What the bytes of the type mean.
@@ -154,12 +244,14 @@ field_types! {
     Signed: i8 i16 i32 i64 i128;
     Float: f32 f64;
     PhysAddr: PhysAddr;
+    Nothing: ();
 }
 
-impl<T: FieldType, const N: usize> FieldType for [T; N]
-where
-    [T; N]: Pod,
-{
+impl<T: ?Sized + 'static> FieldType for PhantomData<T> {
+    const KIND: FieldKind = FieldKind::Nothing;
+}
+
+impl<T: FieldType, const N: usize> FieldType for [T; N] {
     const KIND: FieldKind = FieldKind::Array { element: &T::KIND, len: N };
 }
 
@@ -167,6 +259,7 @@ impl<T: Entry> FieldType for SetHead<T> {
     const KIND: FieldKind = FieldKind::SetHead { name: T::NAME, version: T::VERSION };
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Entry> FieldType for T {
     const KIND: FieldKind = FieldKind::Entry(T::LAYOUT);
 }
@@ -178,12 +271,12 @@ impl EntryLayout {
     pub const REFUSED: Self =
         Self { name: "", version: 0, size: 0, align: 1, fields: &[], fingerprint: 0 };
 
-    /// The layout of the entry `T`, made by the derive macro.
+    /// The layout of the entry `T`, called by its name and version, with these fields.
     ///
     /// # Panics
-    /// In constant evaluation, so as a compile error: the fields leave a gap, `T` has no size or is
-    /// aligned over 16 bytes.
-    #[doc(hidden)]
+    /// Where the fields don't follow one another from the first byte of `T` to its last, where `T`
+    /// has no size, and where it is aligned to more than 16 bytes. In a constant that is a compile
+    /// error.
     #[must_use]
     pub const fn of<T: Entry>(fields: &'static [Field]) -> Self {
         assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
@@ -191,14 +284,22 @@ impl EntryLayout {
             align_of::<T>() <= crate::abi::MAX_ENTRY_ALIGN,
             "an entry is aligned to at most 16 bytes"
         );
-        let mut end = 0;
         let mut i = 0;
         while i < fields.len() {
-            assert!(fields[i].offset == end, "padding before a field");
-            end += fields[i].size;
+            assert!(
+                derive::begins_at_end(fields, i),
+                "a field does not begin where the one before it ends"
+            );
             i += 1;
         }
-        assert!(end == size_of::<T>(), "padding after the last field");
+        assert!(
+            derive::ends_at_end::<T>(fields),
+            "the last field does not end where the entry ends"
+        );
+        Self::unchecked::<T>(fields)
+    }
+
+    const fn unchecked<T: Entry>(fields: &'static [Field]) -> Self {
         let mut layout = Self {
             name: T::NAME,
             version: T::VERSION,
@@ -207,69 +308,38 @@ impl EntryLayout {
             fields,
             fingerprint: 0,
         };
-        layout.fingerprint = layout.hash();
+        layout.fingerprint = fingerprint::of(&layout);
         layout
-    }
-
-    /// Hash of everything but the fingerprint itself; `docs/format.md` defines it.
-    const fn hash(&self) -> u64 {
-        let mut hash = hash_text(0, self.name);
-        hash = hash_number(hash, self.version as u64);
-        hash = hash_number(hash, self.size as u64);
-        hash = hash_number(hash, self.align as u64);
-        hash = hash_number(hash, self.fields.len() as u64);
-        let mut i = 0;
-        while i < self.fields.len() {
-            let field = &self.fields[i];
-            hash = hash_text(hash, field.name);
-            hash = hash_number(hash, field.offset as u64);
-            hash = hash_number(hash, field.size as u64);
-            hash = hash_kind(hash, &field.kind);
-            i += 1;
-        }
-        hash
     }
 }
 
 impl Field {
-    /// A field of type `T`, made by the derive macro.
-    #[doc(hidden)]
+    /// A field of `size` bytes, `offset` bytes into its entry, which mean `kind`.
+    #[must_use]
+    pub const fn new(name: &'static str, offset: usize, size: usize, kind: FieldKind) -> Self {
+        Self { name, offset, size, kind }
+    }
+
+    /// A field of type `T`, `offset` bytes into its entry.
+    ///
+    /// The type tells what the bytes mean; `#[entry(text)]` and `#[entry(bytes)]` of the derive
+    /// macro are [`text`](Self::text) and [`bytes`](Self::bytes) here.
     #[must_use]
     pub const fn of<T: FieldType>(name: &'static str, offset: usize) -> Self {
-        Self { name, offset, size: size_of::<T>(), kind: T::KIND }
+        Self::new(name, offset, size_of::<T>(), T::KIND)
     }
 
-    /// A field of `N` bytes of text, made by the derive macro.
-    #[doc(hidden)]
+    /// A field of `N` bytes of text, `offset` bytes into its entry.
     #[must_use]
     pub const fn text<const N: usize>(name: &'static str, offset: usize) -> Self {
-        Self { name, offset, size: N, kind: FieldKind::Text }
+        Self::new(name, offset, N, FieldKind::Text)
     }
-}
 
-// Each step hashes its bytes with the hash so far as the seed. Text goes in after its length, so
-// that "ab" + "c" differs from "a" + "bc".
-const fn hash_number(hash: u64, number: u64) -> u64 {
-    xxh3_64_with_seed(&number.to_le_bytes(), hash)
-}
-
-const fn hash_text(hash: u64, text: &str) -> u64 {
-    xxh3_64_with_seed(text.as_bytes(), hash_number(hash, text.len() as u64))
-}
-
-const fn hash_kind(hash: u64, kind: &FieldKind) -> u64 {
-    match kind {
-        FieldKind::Unsigned => hash_number(hash, 1),
-        FieldKind::Signed => hash_number(hash, 2),
-        FieldKind::Float => hash_number(hash, 3),
-        FieldKind::Text => hash_number(hash, 4),
-        FieldKind::Array { element, len } => {
-            hash_kind(hash_number(hash_number(hash, 5), *len as u64), element)
-        }
-        FieldKind::Entry(layout) => hash_number(hash_number(hash, 6), layout.fingerprint),
-        FieldKind::PhysAddr => hash_number(hash, 7),
-        FieldKind::SetHead { name, version } => {
-            hash_number(hash_text(hash_number(hash, 8), name), *version as u64)
-        }
+    /// A field of type `T`, `offset` bytes into its entry, of which only the size is known and what
+    /// the type is called.
+    #[must_use]
+    pub const fn bytes<T>(name: &'static str, offset: usize, type_name: &'static str) -> Self {
+        let size = size_of::<T>();
+        Self::new(name, offset, size, FieldKind::Bytes { name: type_name, size })
     }
 }

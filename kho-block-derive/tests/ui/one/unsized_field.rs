@@ -1,0 +1,10 @@
+use kho_block::Entry;
+
+#[derive(Entry)]
+#[repr(C)]
+struct Record {
+    token: u64,
+    bytes: [u8],
+}
+
+fn main() {}
