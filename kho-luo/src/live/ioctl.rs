@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, opcode};
 
 use crate::name::SESSION_NAME_SIZE;
@@ -208,7 +208,8 @@ impl LuoFd {
     }
 
     fn open(path: &Path) -> Result<Self, Errno> {
-        open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map(Self)
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        retry_on_intr(|| open(path, flags, Mode::empty())).map(Self)
     }
 
     /// Takes a descriptor if it is that of a session, or gives it back.
@@ -222,11 +223,13 @@ impl LuoFd {
         }
     }
 
-    /// Makes a call.
+    /// Makes a call, again if a signal interrupts it.
     pub(super) fn call<T: Argument>(&self, argument: &mut T) -> Result<(), Errno> {
-        // SAFETY: the argument has the layout the kernel expects for this number (`Argument`), and
-        // the descriptor takes these calls, by the type's invariant.
-        unsafe { rustix::ioctl::ioctl(&self.0, Call(argument)) }
+        retry_on_intr(|| {
+            // SAFETY: the argument has the layout the kernel expects for this number (`Argument`),
+            // and the descriptor takes these calls, by the type's invariant.
+            unsafe { rustix::ioctl::ioctl(&self.0, Call(&mut *argument)) }
+        })
     }
 
     /// Makes a call and takes the descriptor that it answers with.

@@ -9,6 +9,7 @@ use kho_block::{
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
 use super::error::{PreserveError, RetrieveError};
@@ -230,6 +231,11 @@ const fn block_size<const BLOCK_SIZE: usize>() -> u32 {
 
 fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> Result<(), MemfdError> {
     let mut offset = 0;
+    // To write beyond the limit, also inside of a longer file, would end the process: write(2).
+    let len = bytes.len() as u64;
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < len) {
+        return Err(MemfdError::FileSizeLimit { len });
+    }
     while !bytes.is_empty() {
         match rustix::io::pwrite(fd, bytes, offset) {
             Ok(0) => return Err(system("pwrite", Errno::NOSPC)),
