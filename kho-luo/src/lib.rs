@@ -59,8 +59,10 @@
 //! The kernel writes sessions and files as linked blocks. [`LuoState`] reads them from any
 //! [`ReadMemory`](kho_block::ReadMemory), such as a dump, a capture, or the memory of a guest: it
 //! finds them through [KHO's device tree](KhoTree), which it [finds](LuoState::find) by itself in an
-//! image, and verifies all of it. Whatever the bytes, the answer is a [`LuoState`] or a [`StateError`] that
-//! names the block, session or file; [`LuoState::inspect`] gives both.
+//! image, and verifies all of it. Whatever the bytes, the answer is a [`LuoState`] or a [`StateError`]
+//! that names the block, session or file; [`LuoState::inspect`] gives both. What is wrong comes worst
+//! first, by what the next kernel makes of it ([`Severity`]); what may be right and fatal is a
+//! [`Warning`]. Pages that the next kernel does not keep are told by KHO's [`PreservedMap`].
 //!
 //! [`write_sessions`] writes such blocks, into pages of your choice with [`PageMemory`]. The
 //! structures are in [`abi`].

@@ -142,7 +142,7 @@ impl Shape {
     const fn page<M: ReadMemory>() -> u32 {
         const {
             let size = M::BLOCK_SIZE;
-            assert!(size.is_power_of_two() && size >= 64 && size <= 1 << 30, "not a page size");
+            assert!(size.is_power_of_two() && size >= 32 && size <= 64 << 20, "not a page size");
         };
         M::BLOCK_SIZE.trailing_zeros()
     }

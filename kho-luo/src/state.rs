@@ -18,16 +18,16 @@ use crate::warning::Warning;
 ///
 /// It is what the next kernel would make of it, and stricter: see [`StateError`]. What may be right
 /// and may be fatal is a [warning](Self::warnings). Where KHO's device tree is known, each page is
-/// also looked up in KHO's [map of preserved memory](crate::PreservedMap), unless memory does not have the map:
-/// see [`preserved`](Self::preserved).
+/// also looked up in KHO's [map of preserved memory](crate::PreservedMap), unless memory does not
+/// have the map: see [`preserved`](Self::preserved).
 ///
 /// # Cost
 ///
 /// No block is read twice, whatever leads to it. Of each block the header is read, then each entry:
-/// at most 1 + 63 reads with pages of 4 KiB. Besides, each session costs at most one read, the root
-/// one, the page of global objects one and one an object. A look-up in the map of preserved memory
-/// is one more for a page and for a memfd, where that is all right, and at most 312 where not. More than 1,048,576 blocks in all
-/// are not read.
+/// with pages of 4 KiB, at most 1 + 63 reads. Besides, the root costs one read, each session at most
+/// one, and the global objects one and one for each. To look a page or a memfd up in the map of
+/// preserved memory takes one to six reads more if it is preserved as Linux does it, and at most 312.
+/// At most 1,048,576 blocks are read in all.
 ///
 /// What is kept of a block takes less than eight times its bytes. Of the faults and of the warnings
 /// at most [`MAX_FAULTS`](Self::MAX_FAULTS) are kept, less than 1 MiB.

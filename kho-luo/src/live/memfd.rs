@@ -260,7 +260,8 @@ impl Session {
     /// handed over in it. The next kernel keeps the seals, so the successor views the set in place,
     /// whoever else has had the file.
     ///
-    /// What comes back can be viewed on; it may be dropped, for the session holds the file.
+    /// What comes back can be viewed on; it may be dropped, for the session holds the file. What a
+    /// session does to a memfd's holes and length, [`preserve`](Self::preserve) says.
     ///
     /// ```no_run
     /// use kho_block::{BlockSet, MemfdMemory, SetView};
@@ -328,7 +329,12 @@ impl Session {
     /// successor that goes on writing in it.
     ///
     /// The file is no longer mapped, and what comes back may be dropped, for the session holds the
-    /// file. As long as it does, the file can't change its size.
+    /// file. As long as it does, the file can't change its size: reserve before what there will be to
+    /// write, for the successor to fill. Blocks that were never used become memory now: the session
+    /// [fills holes](Self::preserve).
+    ///
+    /// The file must be one that may be executed, as [`MemfdMemory`] makes it where the system allows
+    /// that; else the successor gets it [sealed](Self::preserve), and can only view it.
     ///
     /// # Errors
     /// The head could not be written, or the session does not take the file. The error gives the
@@ -351,10 +357,12 @@ impl Session {
 
     /// Retrieves a memory that was [preserved unsealed](Self::preserve_memory), and the head of its
     /// set. Every block is preserved: claim the set, and what hangs on it, then
-    /// [free the rest](MemfdMemory::free_preserved).
+    /// [free the rest](MemfdMemory::free_preserved). The file can grow again.
     ///
     /// # Errors
     /// The session has no such file, it is sealed, or does not begin with the head of a set of `T`.
+    /// A file that was not to be executed [comes out sealed](Self::preserve): retrieve it as a
+    /// [sealed one](Self::retrieve_sealed).
     ///
     /// # Safety
     /// As for [`MemfdMemory::from_fd`]: until the memory is dropped, nobody else writes the file

@@ -45,6 +45,24 @@ impl Session {
     /// Preserves an open file under a token of your choice, by which the next kernel knows it. The
     /// descriptor may be closed afterwards; the session holds the file.
     ///
+    /// Linux 7.2 and 7.3 take memfds, and not those of huge pages (hugetlb). Of a memfd there cross its
+    /// bytes, its length, its seals and the position of this open file, as it is when the next kernel is
+    /// started. Its name, its mode and `FD_CLOEXEC` do not. From now on, until the session is closed:
+    ///
+    /// - **The length is frozen.** Growing, shrinking, `fallocate` and punching a hole fail with
+    ///   `EPERM`, though no seal says so. Reserve before what you will need. The bytes may still change.
+    /// - **Holes are filled.** A sparse file takes memory for all of its length from now on, and this
+    ///   call takes the time to allocate and zero it. All its pages are brought into memory and pinned.
+    /// - **Seals are as of this call.** Those that are added later do not cross.
+    ///
+    /// A memfd that may not be executed comes out sealed against writing: one that was made with
+    /// `MFD_NOEXEC_SEAL`, or where the sysctl `vm.memfd_noexec` is 1 or more. Its seal `F_SEAL_EXEC`
+    /// crosses and its mode does not. The next kernel makes an executable file, on which that seal
+    /// implies `F_SEAL_WRITE`, `F_SEAL_FUTURE_WRITE`, `F_SEAL_SHRINK` and `F_SEAL_GROW`. Make a memfd with
+    /// `MFD_EXEC` if the successor is to write in it.
+    ///
+    /// Source: Linux 7.2, `mm/memfd_luo.c`.
+    ///
     /// # Errors
     /// The token is in use in this session, the file is preserved already or can't be, or the
     /// session was retrieved and not created. The session is as it was before.
@@ -56,6 +74,10 @@ impl Session {
     /// Retrieves a file by the token under which it was preserved. In any order, and again: until
     /// the session is finished, each call gives a descriptor of the same open file. It closes on
     /// `exec`.
+    ///
+    /// A memfd has the bytes, the length and the seals that it was [preserved](Self::preserve) with, and
+    /// its position is where it was, not at the start: seek, or read by offset. It has no holes. It may
+    /// grow again, unless it is sealed. One that might not be executed is sealed against writing.
     ///
     /// # Errors
     /// The session has no such token, the file can't be restored, or the session was created and
