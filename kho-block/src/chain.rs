@@ -105,7 +105,8 @@ impl<'m, M: ReadMemory> Chain<'m, M> {
         Self::with_limit(memory, head, entry_size, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit.
+    /// The same with another limit. With [`usize::MAX`] a memory that makes blocks up is walked for as
+    /// long as there are addresses.
     #[must_use]
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
         const { assert_block_size(M::BLOCK_SIZE) };

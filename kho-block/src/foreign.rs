@@ -63,6 +63,10 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
 
     /// The same with another limit of blocks.
     ///
+    /// The limit is what bounds a restore from memory that makes blocks up: two reads and, while the
+    /// table of blocks grows, up to 48 bytes for each. With [`usize::MAX`] that is as many blocks as
+    /// there are addresses, or memory for the table.
+    ///
     /// # Errors
     /// The chain is not valid; the error names the block.
     pub fn restore_with_limit(

@@ -171,7 +171,8 @@ impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit of blocks.
+    /// The same with another limit of blocks, which bounds time and memory where the bytes are not to be
+    /// trusted: a block costs a few words.
     ///
     /// # Errors
     /// The chain is not valid; the error names the block.
