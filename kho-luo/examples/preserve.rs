@@ -5,11 +5,13 @@
 //! cargo run -p kho-luo --example preserve -- after     # in the new kernel
 //! ```
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 mod two_sides {
     use std::error::Error;
+    use std::io::{self, Write as _};
 
     use kho_block::bytemuck::{Pod, Zeroable};
     use kho_block::{BlockSet, Entry, MemfdMemory, SetHead, SetView, text};
@@ -52,7 +54,7 @@ mod two_sides {
         let session = luo.create_session(SESSION)?;
         session.preserve_sealed(memory, head, STATE)?;
         drop(luo); // Others may want the device.
-        println!("preserved in session {}; start the update", session.name()?);
+        writeln!(io::stdout(), "preserved in session {}; start the update", session.name()?)?;
         loop {
             // The session is undone when its last descriptor is closed.
             std::thread::park();
@@ -66,7 +68,8 @@ mod two_sides {
         for vm in &SetView::restore(&memory, head)? {
             let slots = SetView::restore(&memory, vm.slots)?;
             let bytes: u64 = slots.iter().map(|slot| slot.len).sum();
-            println!("{}: {} slots, {bytes} bytes", text::from_field(&vm.name)?, slots.len());
+            let name = text::from_field(&vm.name)?;
+            writeln!(io::stdout(), "{name}: {} slots, {bytes} bytes", slots.len())?;
         }
         session.finish()?;
         Ok(())
@@ -75,7 +78,9 @@ mod two_sides {
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
+    // Not `args`, `println` and `eprintln`, which panic at what is not UTF-8 and where nobody reads.
+    let side = std::env::args_os().nth(1);
+    let result = match side.as_ref().and_then(|side| side.to_str()) {
         Some("before") => two_sides::before(),
         Some("after") => two_sides::after(),
         _ => Err("say which side: before or after".into()),
@@ -83,7 +88,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("preserve: {error}");
+            let _ = writeln!(io::stderr(), "preserve: {error}");
             ExitCode::FAILURE
         }
     }
@@ -91,6 +96,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("preserve: LUO is a part of Linux");
+    let _ = writeln!(io::stderr(), "preserve: LUO is a part of Linux");
     ExitCode::FAILURE
 }

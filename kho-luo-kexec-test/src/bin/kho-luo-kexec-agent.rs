@@ -23,7 +23,8 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 fn main() {
     if let Err(error) = run() {
-        println!("the agent failed: {error:#}");
+        // Not `println`, which panics where the console takes nothing.
+        let _ = writeln!(std::io::stdout(), "the agent failed: {error:#}");
     }
     // The end of `/init` would be a panic, which is what the host looks for in the kernel's log.
     let _ = reboot(RebootCommand::Restart);
