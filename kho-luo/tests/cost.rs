@@ -9,8 +9,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use common::{Counting, PAGE, World, captures, kho_tree};
-use kho_block::{ImageMemory, PhysAddr, ReadError, ReadErrorKind, ReadMemory, SliceMemory};
-use kho_luo::{KhoTree, LuoState, PageMemory, SessionErrorKind, StateError};
+use kho_block::{
+    BlockMemory, BlockSet, HeapMemory, ImageMemory, MemfdMemory, PhysAddr, ReadError,
+    ReadErrorKind, ReadMemory, SealedMemfd, SetHead, SliceMemory,
+};
+use kho_luo::{KhoTree, LuoFile, LuoState, PageMemory, SessionErrorKind, StateError};
 
 /// A page with a header of `count` entries, and these after one another.
 fn block(next: u64, entries: &[Vec<u8>]) -> Vec<u8> {
@@ -239,6 +242,29 @@ fn memories_say_what_there_is() {
     let pages = PageMemory::new();
     pages.add_preserved(base, &mut aligned.0).unwrap();
     assert_eq!(KhoTree::scan(&pages, 0..u64::MAX).count(), 1);
+
+    // Where blocks come and go: those of the heap have the addresses they have in the process.
+    let heap = HeapMemory::new();
+    let _ = preserve_one(&heap);
+    ends(heap);
+    let memfd = MemfdMemory::new("kho-luo-test").unwrap();
+    let _ = preserve_one(&memfd);
+    ends(&memfd);
+    ends(SealedMemfd::<PAGE>::seal(memfd.into_fd()).unwrap());
+}
+
+fn preserve_one(memory: &impl BlockMemory) -> SetHead<LuoFile> {
+    let mut set = BlockSet::new_in(memory);
+    set.push(LuoFile::new("memfd-v2".try_into().unwrap(), 1, 2)).unwrap();
+    set.hand_over()
+}
+
+/// A search through all addresses reads no more pages than a small memory may have.
+fn ends(memory: impl ReadMemory) {
+    let memory = Counting::new(memory);
+    assert_eq!(KhoTree::scan(&memory, 0..u64::MAX).count(), 0);
+    let reads = memory.reads.get();
+    assert!((1..100_000).contains(&reads), "{reads}");
 }
 
 /// A memory that says something else each time is left at the end of the range.

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 fn a_head_that_may_not_be_written_is_an_error() {
     let memory = MemfdMemory::new("kho-luo-test").unwrap();
     let before = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(63), ..before.clone() }).unwrap();
+    setrlimit(Resource::Fsize, Rlimit { current: Some(63), ..before }).unwrap();
     let stored = store_head(memory, SetHead::<LuoFile>::EMPTY);
     setrlimit(Resource::Fsize, before).unwrap();
     let error = MemfdError::FileSizeLimit { len: 64 };

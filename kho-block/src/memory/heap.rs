@@ -285,6 +285,17 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
             Ok(())
         })
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        self.blocks.with(|blocks| {
+            let in_extent = |extent: &Extent| {
+                let start = extent.base.addr().get() as u64;
+                let last = start + (extent.layout.size() as u64 - 1);
+                (addr.get() <= last).then(|| addr.max(PhysAddr::new(start)))
+            };
+            blocks.extents.iter().filter_map(in_extent).min()
+        })
+    }
 }
 
 // SAFETY:

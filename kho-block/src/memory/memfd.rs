@@ -416,6 +416,13 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
             Ok(())
         })
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        let size = BLOCK_SIZE as u64;
+        let blocks = self.blocks.with(|blocks| blocks.ledger.len()) as u64;
+        let next = PhysAddr::new(addr.get().max(size));
+        (next.get() / size <= blocks).then_some(next)
+    }
 }
 
 // SAFETY:

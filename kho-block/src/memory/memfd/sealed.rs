@@ -123,6 +123,10 @@ impl<const BLOCK_SIZE: usize> ReadMemory for SealedMemfd<BLOCK_SIZE> {
         buf.copy_from_slice(self.lend(addr, buf.len())?);
         Ok(())
     }
+
+    fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {
+        self.lend(addr, 1).is_ok().then_some(addr)
+    }
 }
 
 impl<const BLOCK_SIZE: usize> StableMemory for SealedMemfd<BLOCK_SIZE> {
