@@ -107,10 +107,18 @@ pub(super) fn len_limit() -> u64 {
 ///
 /// H5: that this call succeeds is the proof that the memory is there.
 pub(super) fn allocate(fd: impl AsFd, bytes: Range<u64>) -> Result<(), Errno> {
+    in_steps(bytes, |start, len| fallocate(&fd, FallocateFlags::empty(), start, len))
+}
+
+/// Passes the range to `allocate`, in steps that get smaller while signals interrupt them.
+fn in_steps(
+    bytes: Range<u64>,
+    mut allocate: impl FnMut(u64, u64) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let (mut start, mut step) = (bytes.start, bytes.end - bytes.start);
     while start < bytes.end {
         step = step.min(bytes.end - start);
-        match fallocate(&fd, FallocateFlags::empty(), start, step) {
+        match allocate(start, step) {
             Ok(()) => start += step,
             // A signal undoes the step, so a smaller one is what gets through between two.
             Err(Errno::INTR) => step = (step / 2).max(page_size() as u64),
@@ -145,4 +153,30 @@ pub(super) fn for_each_backed(
         visit(start..end);
     }
     at(SeekFrom::Start(position)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linux 6.1 answers EINTR to a process that gets signals; later ones go on.
+    #[test]
+    fn signals_make_steps_smaller() {
+        let page = page_size() as u64;
+        let mut allocated = page;
+        let interrupted = |start, len| {
+            assert_eq!(start, allocated);
+            if len > 3 * page {
+                return Err(Errno::INTR);
+            }
+            allocated += len;
+            Ok(())
+        };
+        assert_eq!(in_steps(page..100 * page, interrupted), Ok(()));
+        assert_eq!(allocated, 100 * page);
+        // The smallest step is tried again, and another error ends it.
+        let mut answers = [Errno::INTR, Errno::INTR, Errno::NOSPC].into_iter();
+        let answer = |_, _| answers.next().map_or(Ok(()), Err);
+        assert_eq!(in_steps(0..page, answer), Err(Errno::NOSPC));
+    }
 }
