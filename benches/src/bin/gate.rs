@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use kho_examples::program;
 use serde_json::Value;
 
 /// Counts instructions, and compares the counts with those on record.
@@ -31,34 +33,35 @@ const TOLERANCE: u64 = 3;
 /// Instructions by bench.
 type Counts = BTreeMap<String, u64>;
 
-fn main() -> Result<ExitCode> {
-    let passed = if Args::parse().record { record()? } else { check()? };
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+fn main() -> ExitCode {
+    program::run(env!("CARGO_BIN_NAME"), |args: Args| if args.record { record() } else { check() })
 }
 
-fn record() -> Result<bool> {
+fn record() -> Result<()> {
     let counts = count()?.context("nothing was counted")?;
     fs::write(RECORD, format(&counts)?).context(RECORD)?;
-    println!("{} instruction counts are on record", counts.len());
-    Ok(true)
+    writeln!(program::stdout(), "{} instruction counts are on record", counts.len())?;
+    Ok(())
 }
 
-/// Whether the counts are as recorded, or can't be compared.
-fn check() -> Result<bool> {
+/// Compares the counts with those on record, if they can be.
+fn check() -> Result<()> {
+    let out = &mut program::stdout();
     let record = fs::read_to_string(RECORD).context(RECORD)?;
     let (compiler, recorded) = parse(&record)?;
     if compiler != COMPILER {
-        println!("skipped: instruction counts: recorded with {compiler}, this is {COMPILER}");
-        return Ok(true);
+        writeln!(out, "skipped: instruction counts: recorded with {compiler}, this is {COMPILER}")?;
+        return Ok(());
     }
-    let Some(counts) = count()? else { return Ok(true) };
+    let Some(counts) = count()? else { return Ok(()) };
     let differences = compare(&recorded, &counts);
     for (message, _) in &differences {
-        println!("{message}");
+        writeln!(out, "{message}")?;
     }
     let failures = differences.iter().filter(|(_, fails)| *fails).count();
-    println!("{} instruction counts, {failures} failures", counts.len());
-    Ok(failures == 0)
+    writeln!(out, "{} instruction counts, {failures} failures", counts.len())?;
+    ensure!(failures == 0, "{failures} instruction counts are not as on record");
+    Ok(())
 }
 
 /// Runs the benches under valgrind; `None` if they said why they can't run here.
@@ -74,7 +77,7 @@ fn count() -> Result<Option<Counts>> {
     ensure!(output.status.success(), "the benches failed");
     let output = String::from_utf8(output.stdout)?;
     if let Some(skipped) = output.lines().find(|line| line.starts_with("skipped: ")) {
-        println!("{skipped}");
+        writeln!(program::stdout(), "{skipped}")?;
         return Ok(None);
     }
     let counts: Counts = output.lines().map(summary).collect::<Result<_>>()?;

@@ -17,12 +17,15 @@ mod table;
 mod tables;
 mod text;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use jiff::Timestamp;
+use kho_examples::program;
 
 use crate::document::Document;
 use crate::host::Host;
@@ -46,8 +49,12 @@ struct Options {
     since: Option<Timestamp>,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    program::run(env!("CARGO_BIN_NAME"), run)
+}
+
+fn run(options: Options) -> Result<()> {
+    let out = &mut program::stdout();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let root = options.out.as_deref().unwrap_or(workspace);
     let criterion = options.criterion.unwrap_or_else(|| {
@@ -58,7 +65,7 @@ fn main() -> Result<()> {
     let footprints = footprint::measure()?;
     let run = Run::read(&criterion, options.since)?;
     for skipped in &run.skipped {
-        println!("skipped: {skipped}");
+        writeln!(out, "skipped: {skipped}")?;
     }
     let mut host = Host::ask(workspace);
     if let Some(name) = options.host {
@@ -85,9 +92,9 @@ fn main() -> Result<()> {
     fs::write(root.join("docs/performance.md"), document.to_string())?;
     let readme = root.join("README.md");
     if !readme.exists() || !readme::update(&readme, &verdicts, &host.title, &date)? {
-        println!("skipped: {} has no place for the chart and the table", readme.display());
+        writeln!(out, "skipped: {} has no place for the chart and the table", readme.display())?;
     }
-    println!("wrote {} from {} benches", results, run.measurements.len());
-    println!("wrote {}", root.join("docs/performance.md").display());
+    writeln!(out, "wrote {} from {} benches", results, run.measurements.len())?;
+    writeln!(out, "wrote {}", root.join("docs/performance.md").display())?;
     Ok(())
 }
