@@ -9,6 +9,7 @@ use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::SetHead;
 use crate::entry::Entry;
 use crate::error::{PushError, ReserveError, RestoreError};
+use crate::fits::checked_count_of;
 use crate::memory::BlockMemory;
 use crate::raw::{ChunksMut, Entries, OwnedChain};
 use crate::reader::Reader;
@@ -99,17 +100,20 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// let set = BlockSet::<Vector, _>::new_in(&memory);
     /// ```
     #[doc(alias = "count_per_block")]
-    pub const COUNT_PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+    pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
     /// An empty set. Allocates nothing; its head is null.
     #[doc(alias = "kho_block_set_init")]
     #[must_use]
     pub const fn new_in(memory: M) -> Self {
-        const { assert!(Self::COUNT_PER_BLOCK > 0) };
+        let () = Entries::<T, M>::FITS; // asked here too, for an error that points to the caller
         Self { chain: OwnedChain::new(memory), limit: DEFAULT_BLOCK_LIMIT }
     }
 
     /// Claims the chain at `head`, up to the kernel's limit of 10,000 blocks.
+    ///
+    /// The memory is locked meanwhile, so that nobody else meets blocks of a chain that turns out to be
+    /// invalid: for one walk along the chain, some hundred microseconds at 10,000 blocks.
     ///
     /// # Errors
     /// The chain is not valid, or some of its blocks are not preserved in `memory`. The error names
@@ -167,6 +171,10 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     }
 
     /// Reserves blocks until `additional` more entries fit: all that are missing, or none.
+    ///
+    /// Where the system promises more memory than it has (`vm.overcommit_memory`), or a cgroup is full,
+    /// the kernel may kill a process instead of refusing it memory: proc_sys_vm(5). The documentation of
+    /// `MemfdMemory` says what to do about it.
     ///
     /// # Errors
     /// The memory has too few blocks, or the set would pass its limit. The set is as it was.
