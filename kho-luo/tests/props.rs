@@ -8,7 +8,7 @@ mod common;
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use common::{Capture, PAGE, World, captures, kho_tree};
+use common::{Capture, Counting, PAGE, World, captures, kho_tree};
 use kho_block::{HeapMemory, PhysAddr, ReadError, ReadMemory};
 use kho_luo::{
     Compatible, KhoTree, LuoFile, LuoFlb, LuoRoot, LuoState, SessionName, StateError, write_flbs,
@@ -22,7 +22,14 @@ static CAPTURES: LazyLock<[Capture; 2]> = LazyLock::new(captures);
 
 /// What both readers make of a world: `read` gives the first fault of `inspect`, or the same state.
 fn agree(world: &World) -> Result<(), TestCaseError> {
-    match (world.read(), world.inspect()) {
+    let memory = Counting::new(world.image());
+    let inspected = LuoState::inspect(&memory, PhysAddr::new(world.root));
+    // What it costs goes by the pages there are: at most a header and 63 entries of each, and one
+    // read more for each chain. The root and the header of the global objects come on top.
+    let sessions = inspected.as_ref().map_or(0, |(state, _)| state.sessions.len());
+    let most = 2 + world.pages.len() * 64 + 1 + sessions;
+    prop_assert!(memory.reads.get() <= most, "{} reads", memory.reads.get());
+    match (world.read(), inspected) {
         (Ok(state), Ok((inspected, faults))) => {
             prop_assert_eq!(faults, vec![]);
             prop_assert_eq!(state, inspected);
