@@ -59,8 +59,9 @@ pub use sealed::SealedMemfd;
 /// SIGSEGV; [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. A child that is to have the state
 /// gets the descriptor by `exec` or through a socket, as any other process does.
 ///
-/// A core dump has the file where `coredump_filter` asks for shared memory, and nothing of what it may
-/// still grow to; neither counts as locked memory (`mlockall`).
+/// A core dump has the file where `coredump_filter` asks for shared memory, but for what fills the holes
+/// of a file from outside, and nothing of what it may still grow to. Neither counts as locked memory, also
+/// where the process locks all of its own (`mlockall`).
 ///
 /// # Who else has the file
 ///

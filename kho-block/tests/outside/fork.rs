@@ -62,6 +62,20 @@ fn child_has_no_blocks() {
     });
     assert!(status.success(), "{status}");
     assert_eq!(set[0].value, 1);
+    // A child may have memories of its own, and children, and drop what it inherited.
+    let status = in_child(|| {
+        let mut own = BlockSet::new_in(MemfdMemory::new("child").unwrap());
+        own.push(Number { value: 5 }).unwrap();
+        killed(in_child(|| own[0].value = 6));
+        killed(in_child(|| set[0].value = 6));
+        assert!(in_child(|| assert!(in_child(|| ()).success())).success());
+        assert_eq!(own[0].value, 5);
+        drop(own);
+        // SAFETY: this child ends without dropping the set again.
+        drop(unsafe { std::ptr::read(&raw const set) });
+    });
+    assert!(status.success(), "{status}");
+    assert_eq!(set[0].value, 1);
 
     // To give its descriptor away is for the parent.
     let head = set.hand_over();

@@ -69,6 +69,10 @@ extern "C" fn in_child() {
                 std::process::abort();
             }
         }
+        // Children of this one inherit what fills the holes.
+        if let Some(places) = held {
+            places.clear();
+        }
         *held = None;
     });
 }

@@ -20,7 +20,8 @@ const STABLE: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
 /// A memfd that the kernel has sealed against every change, from whomever it came: its sets are
 /// viewed in place, not claimed.
 ///
-/// An address is an offset in the file.
+/// An address is an offset in the file. The file may have holes, whatever its length: looking at one
+/// reads zeros, and takes memory a page at a time.
 pub struct SealedMemfd<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     /// `None` for an empty file, which can't be mapped.
     map: Option<Map>,
