@@ -109,21 +109,6 @@ pub(crate) const fn countable_blocks(count_per_block: usize) -> usize {
     }
 }
 
-/// [`count_per_block`] for `T`, refusing at compile time what can't be stored.
-///
-/// # Panics
-/// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block or is
-/// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is no [block size](is_block_size).
-#[cfg(feature = "alloc")]
-pub(crate) const fn checked_count_per_block<T>(block_size: usize) -> usize {
-    assert_block_size(block_size);
-    assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
-    assert!(align_of::<T>() <= MAX_ENTRY_ALIGN, "an entry is aligned to at most 16 bytes");
-    let count = count_per_block(block_size, size_of::<T>());
-    assert!(count != 0, "the entry does not fit in a block after its header of 16 bytes");
-    count
-}
-
 const _: () = {
     assert!(HEADER_SIZE == 16);
     assert!(core::mem::offset_of!(BlockHeader, next) == 0);

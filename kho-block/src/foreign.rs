@@ -6,11 +6,12 @@ use core::marker::PhantomData;
 
 use smallvec::SmallVec;
 
-use crate::abi::{DEFAULT_BLOCK_LIMIT, checked_count_per_block};
+use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::{PhysAddr, SetHead};
 use crate::chain::{Chain, exact_error, read_entry};
 use crate::entry::Entry;
 use crate::error::{ReadError, RestoreError, RestoreErrorKind};
+use crate::fits::{assert_fits, checked_count_of, count_of};
 use crate::index::Starts;
 use crate::memory::ReadMemory;
 
@@ -50,7 +51,10 @@ pub struct ForeignSet<'m, T, M> {
 
 impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
     /// How many entries fit in a block of this memory.
-    pub const COUNT_PER_BLOCK: usize = checked_count_per_block::<T>(M::BLOCK_SIZE);
+    pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
+
+    /// The same: at least one, since [`restore_with_limit`](Self::restore_with_limit) asserts that.
+    const PER_BLOCK: usize = count_of::<T>(M::BLOCK_SIZE);
 
     /// Checks the chain at `head`, up to the kernel's limit of 10,000 blocks.
     ///
@@ -74,6 +78,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         head: SetHead<T>,
         limit: usize,
     ) -> Result<Self, RestoreError> {
+        const { assert_fits::<T>(M::BLOCK_SIZE) };
         let mut set = Self {
             memory,
             blocks: SmallVec::new(),
@@ -89,7 +94,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
             link.read_entry::<T>(memory, link.count - 1).map_err(|e| error(e.kind.into()))?;
             set.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
             set.starts
-                .add_block(link.position, set.len, Self::COUNT_PER_BLOCK)
+                .add_block(link.position, set.len, Self::PER_BLOCK)
                 .map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
             set.blocks.push(link.addr);
             set.len += link.count;
@@ -124,7 +129,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         if index >= self.len {
             return None;
         }
-        let (position, offset) = self.starts.locate(index, Self::COUNT_PER_BLOCK);
+        let (position, offset) = self.starts.locate(index, Self::PER_BLOCK);
         Some(read_entry(self.memory, self.blocks[position], offset))
     }
 

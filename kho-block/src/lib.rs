@@ -109,6 +109,8 @@ mod chain;
 mod entry;
 mod error;
 #[cfg(feature = "alloc")]
+mod fits;
+#[cfg(feature = "alloc")]
 mod foreign;
 #[cfg(feature = "alloc")]
 mod index;

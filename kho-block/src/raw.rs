@@ -18,9 +18,10 @@ use core::ptr::NonNull;
 
 use smallvec::SmallVec;
 
-use crate::abi::{BlockHeader, HEADER_SIZE, checked_count_per_block};
+use crate::abi::{BlockHeader, HEADER_SIZE};
 use crate::addr::PhysAddr;
 use crate::entry::Entry;
+use crate::fits::{assert_fits, count_of};
 use crate::index::Starts;
 use crate::memory::ReadMemory;
 
@@ -78,11 +79,16 @@ unsafe impl<T: Send + Sync, M> Send for Entries<T, M> {}
 unsafe impl<T: Sync, M> Sync for Entries<T, M> {}
 
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
-    /// How many entries fit in a block.
-    pub(crate) const COUNT_PER_BLOCK: usize = checked_count_per_block::<T>(M::BLOCK_SIZE);
+    /// How many entries fit in a block: at least one, since [`empty`](Self::empty) asserts that.
+    pub(crate) const COUNT_PER_BLOCK: usize = count_of::<T>(M::BLOCK_SIZE);
+
+    /// Does not compile for entries that do not fit in a block.
+    pub(crate) const FITS: () = assert_fits::<T>(M::BLOCK_SIZE);
 
     /// No entries in no blocks.
+    // INVARIANT: entries that do not fit in a block are refused here, where every table begins.
     pub(crate) const fn empty() -> Self {
+        let () = Self::FITS;
         Self {
             blocks: SmallVec::new_const(),
             starts: Starts::new(),
@@ -203,7 +209,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[inline]
     fn entries(&self, position: usize) -> NonNull<T> {
         let block = self.blocks[position];
-        // SAFETY: a block is larger than its header, as `COUNT_PER_BLOCK` asserts.
+        // SAFETY: a block is larger than its header, as `empty` asserts.
         unsafe { block.add(HEADER_SIZE) }.cast()
     }
 

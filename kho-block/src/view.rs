@@ -7,6 +7,7 @@ use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::{PhysAddr, SetHead};
 use crate::entry::Entry;
 use crate::error::RestoreError;
+use crate::fits::checked_count_of;
 use crate::memory::{ReadMemory, StableMemory};
 use crate::raw::{Entries, LentChain};
 use crate::reader::{Chunks, Reader};
@@ -160,7 +161,7 @@ pub struct SetView<'m, T: Entry, M: StableMemory>(LentChain<'m, T, M>);
 
 impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
     /// How many entries fit in a block of this memory.
-    pub const COUNT_PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+    pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
     /// Checks the chain at `head` and borrows its blocks, up to the kernel's limit of 10,000.
     ///

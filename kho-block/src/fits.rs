@@ -1,0 +1,118 @@
+//! Refuses, when a program is compiled, an entry that no block of a memory can hold.
+//!
+//! Only what makes a set asks: a set that exists holds entries that fit. So a mistake is one error,
+//! and not one more for each method that is used.
+
+use core::str;
+
+use crate::abi::{HEADER_SIZE, MAX_ENTRY_ALIGN, assert_block_size, count_per_block};
+
+/// The number of entries `T` in a block; for [`assert_fits`] where there is none, 0.
+pub(crate) const fn count_of<T>(block_size: usize) -> usize {
+    count_per_block(block_size, size_of::<T>())
+}
+
+/// The same, where it is not 0.
+///
+/// # Panics
+/// As [`assert_fits`].
+pub(crate) const fn checked_count_of<T>(block_size: usize) -> usize {
+    assert_fits::<T>(block_size);
+    count_of::<T>(block_size)
+}
+
+/// Does nothing if entries `T` can be stored in blocks of this size.
+///
+/// # Panics
+/// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block or is
+/// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is none.
+pub(crate) const fn assert_fits<T>(block_size: usize) {
+    assert_block_size(block_size);
+    assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
+    assert!(align_of::<T>() <= MAX_ENTRY_ALIGN, "an entry is aligned to at most 16 bytes");
+    if count_of::<T>(block_size) == 0 {
+        let message = Message::new()
+            .text("the entry has ")
+            .number(size_of::<T>())
+            .text(" bytes, and a block of ")
+            .number(block_size)
+            .text(" has room for ")
+            .number(block_size - HEADER_SIZE)
+            .text(
+                ": split it into several entries, move its large fields to a set of their own, \
+                  or use a memory of larger blocks",
+            );
+        panic!("{}", message.as_str());
+    }
+}
+
+/// Text with numbers in it: constant evaluation has no formatting.
+struct Message {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl Message {
+    const fn new() -> Self {
+        Self { bytes: [0; 256], len: 0 }
+    }
+
+    const fn text(mut self, text: &str) -> Self {
+        let mut i = 0;
+        while i < text.len() {
+            self.bytes[self.len] = text.as_bytes()[i];
+            self.len += 1;
+            i += 1;
+        }
+        self
+    }
+
+    const fn number(mut self, number: usize) -> Self {
+        if number >= 10 {
+            self = self.number(number / 10);
+        }
+        self.bytes[self.len] = b"0123456789"[number % 10];
+        self.len += 1;
+        self
+    }
+
+    const fn as_str(&self) -> &str {
+        match str::from_utf8(self.bytes.split_at(self.len).0) {
+            Ok(text) => text,
+            Err(_) => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits() {
+        assert_eq!(checked_count_of::<[u64; 510]>(4096), 1);
+        assert_eq!(checked_count_of::<[u64; 511]>(16384), 4);
+        assert_eq!(count_of::<[u64; 511]>(4096), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "the entry has 4088 bytes, and a block of 4096 has room for 4080: ")]
+    fn too_large() {
+        assert_fits::<[u64; 511]>(4096);
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "the entry has 20000 bytes, and a block of 16384 has room for 16368: "
+    )]
+    fn too_large_for_larger_blocks() {
+        assert_fits::<[u8; 20000]>(16384);
+    }
+
+    #[test]
+    fn numbers_of_any_size() {
+        let message = Message::new().text("<").number(0).number(usize::MAX).text(">");
+        let expected = std::format!("<0{}>", usize::MAX);
+        assert_eq!(message.as_str(), expected);
+    }
+}
