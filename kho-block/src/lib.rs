@@ -103,6 +103,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(all(feature = "alloc", not(target_has_atomic = "64")))]
+compile_error!("the feature `alloc` needs a target with atomic stores of 64 bits");
+
 pub mod abi;
 mod addr;
 mod chain;

@@ -14,11 +14,13 @@
 mod child;
 #[path = "crash/control.rs"]
 mod control;
+#[path = "common/itself.rs"]
+mod itself;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,7 @@ use kho_block::{
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
 use control::{Control, Random, Seen, Word};
+use itself::itself;
 
 /// Set for the child, to the seed of what it does.
 const SEED: &str = "KHO_BLOCK_CRASH_SEED";
@@ -107,7 +110,7 @@ fn round<const SIZE: usize>(seed: u64) -> (u64, usize) {
     fallocate(&data, FallocateFlags::empty(), 0, 256 << 10).unwrap();
     let control = Control::create();
     let mut random = Random(seed);
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = itself()
         .args(["--exact", "writer_to_be_killed", "--ignored", "--nocapture", "--test-threads=1"])
         .env(SEED, seed.to_string())
         .stdin(data.try_clone().unwrap())

@@ -1,11 +1,10 @@
 //! Tests that change their process run alone in one.
 
-use std::env;
-use std::process::Command;
+use crate::itself::itself;
 
 /// Runs the ignored test of this name in a process of its own. It has to pass.
 pub(crate) fn passes(test: &str) {
-    let output = Command::new(env::current_exe().unwrap())
+    let output = itself()
         .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();

@@ -8,6 +8,8 @@ mod descriptors;
 mod fork;
 mod growth;
 mod holes;
+#[path = "../common/itself.rs"]
+mod itself;
 mod limits;
 mod mapping;
 
