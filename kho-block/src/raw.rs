@@ -51,14 +51,13 @@ pub(crate) use parallel::Slots;
 /// - **E2** The first `linked` blocks are the chain, in order. Block i holds the published entries
 ///   with the indices `starts.start(i)` up to the start of the next block, or up to `len` in the
 ///   last; these are 1 to `COUNT_PER_BLOCK`, which follows from `M::BLOCK_SIZE`, and initialised (I1).
-///   The blocks after them are spare. Both together are at most [`countable_blocks`], so that neither
+///   The blocks after them are spare. Both together are at most `abi::countable_blocks`, so that neither
 ///   the number of slots nor a position times `COUNT_PER_BLOCK` overflows.
 /// - **E3** Nobody changes a published entry, or the header of a linked block, while this value is
 ///   borrowed (I4).
 ///
 /// [`BlockSet`]: crate::BlockSet
 /// [`SetView`]: crate::SetView
-/// [`countable_blocks`]: crate::abi::countable_blocks
 pub struct Entries<T, M> {
     blocks: SmallVec<[NonNull<u8>; 2]>,
     starts: Starts,
