@@ -24,7 +24,7 @@ use scenarios::{Context, Scenario};
 const SCENARIO_TIME: Duration = Duration::from_secs(300);
 
 /// For all scenarios. Building the kernel is not in it.
-const SUITE_TIME: Duration = Duration::from_secs(15 * 60);
+const SUITE_TIME: Duration = Duration::from_secs(20 * 60);
 
 const HELP: &str = "\
 usage: kho-luo-kexec-test [OPTION] [PART OF A SCENARIO'S NAME]...

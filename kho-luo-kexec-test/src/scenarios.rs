@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::PhysAddr;
-use kho_luo::{KhoTree, LuoRoot, LuoState, SessionName};
+use kho_luo::{KhoTree, LuoRoot, LuoState, Preserved, SessionName};
 use kho_luo_kexec_test::name_to_word;
 
 use crate::host::deadline::Deadline;
@@ -110,14 +110,23 @@ fn create(machine: &mut Machine, sessions: &[Expected]) -> Result<()> {
     Ok(())
 }
 
-/// What LUO has handed over in the stopped machine. The tree is where the kernel says, and a scan
-/// of all memory finds it.
+/// What LUO has handed over in the stopped machine. The tree is where the kernel says, and a scan of
+/// all memory finds it; KHO's map has every page of it.
 fn read_state(machine: &mut Machine) -> Result<LuoState> {
     let tree = machine.kho_device_tree()?;
     let scanned: Vec<PhysAddr> =
         KhoTree::scan(machine.ram(), 0..machine.ram().len()).map(|(addr, _)| addr).collect();
     ensure!(scanned == [tree], "the tree is at {tree}, the scan found {scanned:?}");
-    Ok(LuoState::from_tree(machine.ram(), tree)?)
+    let state = LuoState::from_tree(machine.ram(), tree)?;
+    ensure!(state.preserved == Preserved::Checked, "{}", state.preserved);
+    Ok(state)
+}
+
+/// What LUO has handed over, where there is nothing to warn of.
+fn read_sound_state(machine: &mut Machine) -> Result<LuoState> {
+    let state = read_state(machine)?;
+    ensure!(state.warnings.is_empty(), "{:?}", state.warnings);
+    Ok(state)
 }
 
 /// Stores the head of other sessions in LUO's root.

@@ -5,7 +5,7 @@ use kho_block::{BlockSet, PhysAddr, SetHead};
 use kho_luo::{LuoFile, LuoSession, LuoState, PageMemory, SessionName};
 
 use super::{
-    Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_state,
+    Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_sound_state,
     replace_sessions,
 };
 use crate::host::preserved::Stage;
@@ -129,7 +129,7 @@ fn run(context: &Context) -> Result<String> {
     create(&mut machine, &expected)?;
     machine.kexec()?;
 
-    let state = read_state(&mut machine)?;
+    let state = read_sound_state(&mut machine)?;
     let blocks = blocks_of(&state);
     let mut stage = Stage::load(machine.ram(), blocks.iter().copied())?;
     let head = edit(&mut stage, state.root.sessions)?;
@@ -137,7 +137,7 @@ fn run(context: &Context) -> Result<String> {
     replace_sessions(&machine, &state, head.addr())?;
 
     edit_expected(&mut expected)?;
-    let edited = read_state(&mut machine)?;
+    let edited = read_sound_state(&mut machine)?;
     ensure!(edited.sessions.len() == MORE_SESSIONS, "{} sessions", edited.sessions.len());
     let sorted = |mut blocks: Vec<PhysAddr>| {
         blocks.sort_unstable();

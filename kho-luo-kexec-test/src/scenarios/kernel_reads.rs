@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use kho_block::{BlockSet, Entry, PhysAddr, SetHead};
-use kho_luo::{FileState, LuoFile, LuoSession, LuoState, PageMemory, SessionName, write_sessions};
+use kho_luo::{
+    FileState, LuoFile, LuoSession, LuoState, PageMemory, SessionName, Warning, write_sessions,
+};
 
 use super::kernel_writes::odd_names_and_tokens;
 use super::{
@@ -93,10 +95,14 @@ impl Prepared {
         replace_sessions(&self.machine, &self.state, head)
     }
 
-    /// The kernel has to hand out what was written, and nothing else.
-    fn check(mut self, head: SetHead<LuoSession>) -> Result<String> {
+    /// The kernel has to hand out what was written, and nothing else. So many blocks have room left
+    /// before the next.
+    fn check(mut self, head: SetHead<LuoSession>, short_blocks: usize) -> Result<String> {
         self.store(head.addr())?;
         let state = read_state(&mut self.machine)?;
+        let short = |warning: &Warning| matches!(warning, Warning::ShortBlock { .. });
+        ensure!(state.warnings.iter().all(short), "{:?}", state.warnings);
+        ensure!(state.warnings.len() == short_blocks, "{:?}", state.warnings);
         ensure!(state.sessions.len() == self.sessions.len(), "{} sessions", state.sessions.len());
         let descending = |blocks: &[PhysAddr]| blocks.is_sorted_by(|one, next| one > next);
         ensure!(descending(&state.session_blocks), "blocks of sessions ascend");
@@ -172,12 +178,16 @@ fn written(context: &Context, sessions: &[Expected], garbage: bool) -> Result<St
             bytes += prepared.stage.fill_unused(*block, size_of::<LuoFile>())?;
         }
     }
-    Ok(format!("{}, {bytes} bytes of garbage behind them", prepared.check(head)?))
+    Ok(format!("{}, {bytes} bytes of garbage behind them", prepared.check(head, 0)?))
 }
 
 /// Blocks of these lengths, then full ones.
 const SESSION_SHAPE: [usize; 4] = [3, 51, 1, 5];
 const FILE_SHAPE: [usize; 4] = [1, 63, 2, 40];
+
+/// How many of them have room left though another one follows: three of the sessions, three of the
+/// 130 files of one and one of the 49 of another; and one each of 36 that have 2, 3 or 4.
+const SHORT_BLOCKS: usize = 3 + 3 + 1 + 36;
 
 fn short_blocks(context: &Context) -> Result<String> {
     let mut prepared = Prepared::new(context, &usual()?)?;
@@ -203,7 +213,7 @@ fn short_blocks(context: &Context) -> Result<String> {
     let head = sessions.hand_over();
     drop(memory);
     prepared.stage = stage;
-    prepared.check(head)
+    prepared.check(head, SHORT_BLOCKS)
 }
 
 /// Writes each block as a set of its own. The links between them are returned.

@@ -5,7 +5,8 @@ use kho_block::ReadMemory;
 use kho_luo_kexec_test::content;
 
 use super::{
-    Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_state,
+    Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_sound_state,
+    read_state,
 };
 use crate::host::machine::{Answer, Second};
 use crate::host::preserved::memfd_pages;
@@ -84,7 +85,7 @@ fn run(context: &Context, expected: Vec<Expected>) -> Result<String> {
     create(&mut machine, &expected)?;
     machine.kexec()?;
 
-    let state = read_state(&mut machine)?;
+    let state = read_sound_state(&mut machine)?;
     let root = state.root;
     ensure!(root.liveupdate_num == 1, "live update number {}", { root.liveupdate_num });
     ensure!(state.sessions.len() == expected.len(), "{} sessions", state.sessions.len());

@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::{PhysAddr, ReadMemory};
-use kho_luo::{Compatible, LuoFile};
+use kho_luo::{Compatible, LuoFile, Warning};
 use kho_luo_kexec_test::content::PAGE_SIZE;
 
 use super::refusals::Reaction::{PanicsAtBoot, RefusesToOpen};
@@ -47,13 +47,17 @@ fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
     let read = read_state(&mut prepared.machine)?;
     let files = &read.session("big").context("no big session")?.files;
     ensure!(files[63 + 5].compatible == handler, "another file has the handler");
+    let ours = match &read.warnings[..] {
+        [warning @ Warning::UnknownHandler { .. }] => warning.to_string(),
+        other => bail!("we warn of {other:?}"),
+    };
     let mut machine = prepared.machine;
     let said = format!("No registered handler for compatible '{handler}'");
     let kernel = RefusesToOpen.expect(&mut machine, &said)?;
     // It stays so: no session can be had, whatever is in it.
     let again = machine.ask("open")?;
     ensure!(matches!(&again, Answer::Failed(error) if error.contains("(EIO)")), "{again:?}");
-    Ok(format!("kernel: {kernel}"))
+    Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
 /// What is in a page that KHO does not preserve.
@@ -72,18 +76,20 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let (mut prepared, state, _) = written(context)?;
     let files = &state.session("big").context("no big session")?.file_blocks;
     // What is to be there, and where its address is.
-    let (from, link) = match place {
-        Place::Root => (state.addr, link_to_root(&mut prepared.machine, state.addr)?),
-        Place::Sessions => (state.session_blocks[1], field(state.session_blocks[0], NEXT)?),
-        Place::Files => (files[1], field(files[0], NEXT)?),
+    let (what, from, link) = match place {
+        Place::Root => ("LUO's root", state.addr, link_to_root(&mut prepared.machine, state.addr)?),
+        Place::Sessions => {
+            ("the sessions", state.session_blocks[1], field(state.session_blocks[0], NEXT)?)
+        }
+        Place::Files => ("the files of session 56", files[1], field(files[0], NEXT)?),
     };
     let mut page = [0; PAGE_SIZE];
     prepared.machine.ram().read(from, &mut page)?;
     let to = unused_page(prepared.machine.ram())?;
     prepared.machine.ram().write(to, &page)?;
     prepared.machine.ram().write(link, bytemuck::bytes_of(&to))?;
-    let read = read_state(&mut prepared.machine)?;
-    ensure!(read.sessions == state.sessions || matches!(place, Place::Files), "other sessions");
+    let ours = refused(&mut prepared, &format!("{to}, part of {what}"))?;
+    ensure!(ours.ends_with("is not preserved"), "we refused it for another reason: {ours}");
 
     // Had the kernel used it by now, it would find something else: not to be foreseen.
     prepared.machine.go_on_to_luo()?;
@@ -95,7 +101,7 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     check_second_kernel(&mut prepared.machine, &expected)?;
     let said = prepared.machine.message("WARNING: kernel/liveupdate/kexec_handover.c")?;
     ensure!(said.contains("kho_restore_page"), "another warning: {said}");
-    Ok(format!("kernel: takes it, and warns when it frees the page: {said:?}"))
+    Ok(format!("we: {ours}; kernel: takes it, warns when it frees the page: {said:?}"))
 }
 
 /// Where a field of a block is.
