@@ -46,7 +46,8 @@ pub use slice::SliceMemory;
 /// and does no harm by it. A live guest is such a memory, or a file that others can write.
 pub trait ReadMemory {
     /// Size of this memory's blocks in bytes: a power of two, the page size of the kernel that
-    /// wrote them. Another value does not compile once a chain or a set uses it.
+    /// wrote them, at most [`MAX_BLOCK_SIZE`](crate::abi::MAX_BLOCK_SIZE). Another value does not
+    /// compile once a chain or a set uses it.
     const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE;
 
     /// Fills `buf` with the bytes at `addr`.

@@ -124,7 +124,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit of blocks, which the set keeps.
+    /// The same with another limit of blocks, which the set keeps. With [`usize::MAX`] a chain may have
+    /// as many blocks as `memory` has preserved.
     ///
     /// # Errors
     /// As for [`restore`](Self::restore).
