@@ -1,9 +1,9 @@
 //! Packages from Debian's archive, by an apt state of our own: the machine's stays as it is.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -24,8 +24,11 @@ const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
-/// How old lists of packages may be.
-const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old lists of packages may be to choose one.
+pub(crate) const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How old they may be to download it: older ones may name a version that is gone.
+pub(crate) const SOME_MINUTES: Duration = Duration::from_secs(5 * 60);
 
 /// An apt of our own.
 pub(crate) struct Apt {
@@ -36,21 +39,19 @@ pub(crate) struct Apt {
 impl Apt {
     /// The one with its state in `dir`. It asks `mirror`, or those of the machine's own apt.
     pub(crate) fn new(dir: PathBuf, mirror: Option<String>) -> Result<Self> {
-        for below in ["state/lists/partial", "cache/archives/partial"] {
-            let below = dir.join(below);
-            fs::create_dir_all(&below).with_context(|| format!("{}", below.display()))?;
-        }
+        make_state(&dir).with_context(|| format!("{}", dir.display()))?;
         Ok(Self { dir, mirror })
     }
 
-    /// Returns the packages of kernel sources that there are, oldest kernel first.
+    /// Returns the packages of kernel sources that there are, oldest kernel first, by lists that are
+    /// no older than this.
     ///
     /// # Errors
     /// [`Lacking`] if no mirror gives its lists.
-    pub(crate) fn candidates(&self) -> Result<Vec<Candidate>> {
+    pub(crate) fn candidates(&self, max_age: Duration) -> Result<Vec<Candidate>> {
         let sources = self.sources();
         let age = sources.metadata().and_then(|meta| meta.modified()).ok();
-        if age.is_none_or(|read| read.elapsed().is_ok_and(|age| age > MAX_AGE)) {
+        if age.is_none_or(|read| read.elapsed().is_ok_and(|age| age > max_age)) {
             self.read_lists()?;
         }
         let found = output(self.command("apt-cache", &sources).args([
@@ -73,7 +74,7 @@ impl Apt {
     }
 
     /// Reads the lists of packages anew.
-    pub(crate) fn read_lists(&self) -> Result<()> {
+    fn read_lists(&self) -> Result<()> {
         let mirrors = match &self.mirror {
             Some(mirror) => vec![mirror.clone()],
             None => machine_mirrors().map_err(|error| Lacking(format!("{error:#}")))?,
@@ -101,7 +102,7 @@ impl Apt {
     /// Reads the lists of one mirror; says whether it has any of the suites. One at a time: a mirror
     /// may have but one of them.
     fn read_lists_of(&self, mirror: &str, failures: &mut Vec<String>) -> Result<bool> {
-        let next = self.dir.join("sources.next.list");
+        let next = self.dir.join("state/sources.next.list");
         let keyring = KEYRINGS.iter().find(|path| Path::new(path).exists());
         let signed = keyring.map(|path| format!("[signed-by={path}] ")).unwrap_or_default();
         let mut served = String::new();
@@ -139,7 +140,7 @@ impl Apt {
     }
 
     fn sources(&self) -> PathBuf {
-        self.dir.join("sources.list")
+        self.dir.join("state/sources.list")
     }
 
     fn command(&self, program: &str, sources: &Path) -> Command {
@@ -159,13 +160,21 @@ impl Apt {
     }
 }
 
+/// Makes what apt keeps its state in: nothing is installed.
+fn make_state(dir: &Path) -> io::Result<()> {
+    for below in ["state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(dir.join(below))?;
+    }
+    fs::write(dir.join("state/status"), "")
+}
+
 /// A command of apt's with its state in `dir`.
 fn apt(program: &str, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("-q");
     for option in [
         format!("Dir::State={}", dir.join("state").display()),
-        "Dir::State::status=/dev/null".to_owned(),
+        format!("Dir::State::status={}", dir.join("state/status").display()),
         format!("Dir::Cache={}", dir.join("cache").display()),
     ] {
         command.arg("-o").arg(option);
@@ -180,9 +189,7 @@ fn apt(program: &str, dir: &Path) -> Command {
 /// read before would not be known there.
 fn machine_mirrors() -> Result<Vec<String>> {
     let empty = tempfile::tempdir()?;
-    for below in ["state/lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(empty.path().join(below))?;
-    }
+    make_state(empty.path())?;
     let uris = output(apt("apt-get", empty.path()).args(["update", "--print-uris"]))
         .map_err(|error| anyhow!("apt's own configuration can't be read: {error:#}"))?;
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use xxhash_rust::const_xxh3::xxh3_64;
 
-use super::apt::{Apt, choose};
+use super::apt::{A_DAY, Apt, SOME_MINUTES, choose};
 use super::build::{CONFIG, build, check_room};
 use super::package::{Candidate, Package};
 use super::settings::Settings;
@@ -47,7 +47,7 @@ impl Kernel {
             return Ok(kernel);
         }
         let apt = Apt::new(cache.dir.join("apt"), settings.mirror.clone())?;
-        let candidates = match apt.candidates() {
+        let candidates = match apt.candidates(A_DAY) {
             Ok(candidates) => candidates,
             Err(error) if settings.package.is_none() && error.is::<Lacking>() => {
                 let Some(kernel) = cache.newest(None)? else { return Err(error) };
@@ -64,9 +64,7 @@ impl Kernel {
             return Err(Lacking(message).into());
         }
         check_room(cache.dir)?;
-        // Lists of yesterday may name a version that is gone.
-        apt.read_lists()?;
-        let candidates = apt.candidates()?;
+        let candidates = apt.candidates(SOME_MINUTES)?;
         let candidate = choose(&candidates, settings.package)?;
         let deb = apt.download(candidate)?;
         let work = cache.dir.join("build");

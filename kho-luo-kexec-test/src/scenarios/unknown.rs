@@ -1,4 +1,5 @@
-//! What the next kernel does not know: pages that KHO does not preserve, a file's handler, a version.
+//! What the next kernel does not know: pages that KHO does not preserve, a file's handler, a version,
+//! how many sessions there are.
 
 use std::mem::offset_of;
 
@@ -9,12 +10,17 @@ use kho_luo_kexec_test::content::PAGE_SIZE;
 
 use super::refusals::Reaction::{PanicsAtBoot, RefusesToOpen};
 use super::refusals::{refused, written};
-use super::{Context, Expected, Scenario, check_second_kernel, read_state};
+use super::{
+    Context, Expected, Scenario, check_no_warnings, check_second_kernel, read_state, words,
+};
 use crate::host::machine::{Answer, GuestRam, Machine};
-use crate::host::preserved::{HEADER_SIZE, NEXT};
+use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let mut scenarios = vec![Scenario::new("unknown-root-version", root_version)];
+    let mut scenarios = vec![
+        Scenario::new("unknown-root-version", root_version),
+        Scenario::new("unknown-sessions-behind-a-low-count", low_count),
+    ];
     // One that nobody has, and the next version of one that is.
     for handler in ["nobody-v1", "memfd-v3"] {
         let name = format!("unknown-handler-{handler}");
@@ -28,6 +34,29 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     }
     scenarios
 }
+
+/// A block in the middle counts fewer sessions than it has. Nobody counts them all, so the kernel goes
+/// by that, and does not miss the others.
+fn low_count(context: &Context) -> Result<String> {
+    let (mut prepared, state, head) = written(context)?;
+    prepared.stage.set(state.session_blocks[0], COUNT, COUNTED as u64)?;
+    prepared.store(head)?;
+    let read = read_state(&mut prepared.machine)?;
+    let ours = match &read.warnings[..] {
+        [warning @ Warning::ShortBlock { .. }] => warning.to_string(),
+        other => bail!("we warn of {other:?}"),
+    };
+    let mut expected: Vec<Expected> =
+        prepared.sessions.into_iter().map(|(session, _)| session).collect();
+    let lost: Vec<Expected> = expected.drain(COUNTED..51).collect();
+    check_second_kernel(&mut prepared.machine, &expected)?;
+    prepared.machine.tell_each("absent", &words(&lost))?;
+    check_no_warnings(&mut prepared.machine)?;
+    Ok(format!("we: {ours}; kernel: takes it, {} sessions are lost", lost.len()))
+}
+
+/// So many of the 51 that a block has.
+const COUNTED: usize = 20;
 
 fn root_version(context: &Context) -> Result<String> {
     let (mut prepared, state, _) = written(context)?;
