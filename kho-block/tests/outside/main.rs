@@ -1,6 +1,7 @@
 //! What comes from outside: descriptors of all kinds, limits of the process, forks, holes in files.
 
-#![cfg(target_os = "linux")]
+// The sizes are those of 64 bits.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![allow(unsafe_code)] // descriptors are claimed, and processes forked, by hand here
 
 mod child;
