@@ -142,7 +142,7 @@ impl Machine {
     /// Has the agent do something.
     pub(crate) fn ask(&mut self, command: &str) -> Result<Answer> {
         writeln!(self.agent.get_mut(), "{command}")?;
-        let Some(answer) = self.answer().with_context(|| command.to_owned())? else {
+        let Some(answer) = self.answer()? else {
             return Ok(Answer::Ended);
         };
         if let Some(text) = answer.strip_prefix("ok") {
@@ -156,12 +156,11 @@ impl Machine {
 
     /// Has the agent do what has to go well.
     pub(crate) fn tell(&mut self, command: &str) -> Result<String> {
+        let start: String = command.chars().take(40).collect();
         match self.ask(command)? {
             Answer::Done(text) => Ok(text),
-            Answer::Failed(error) => bail!("{command}: {error}"),
-            Answer::Ended => {
-                bail!("the machine ended at the command {command}:\n{}", self.log_tail())
-            }
+            Answer::Failed(error) => bail!("{error}; at {start:?}"),
+            Answer::Ended => bail!("the machine ended; at {start:?}:\n{}", self.log_tail()),
         }
     }
 
