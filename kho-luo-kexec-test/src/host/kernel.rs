@@ -46,6 +46,10 @@ impl Kernel {
         if let Some(kernel) = cache.named(settings.package)? {
             return Ok(kernel);
         }
+        if cache.newest(settings.package)?.is_none() {
+            // One will be built, so lists of packages are not to fill the disk first.
+            check_room(cache.dir)?;
+        }
         let apt = Apt::new(cache.dir.join("apt"), settings.mirror.clone())?;
         let candidates = match apt.candidates(A_DAY) {
             Ok(candidates) => candidates,

@@ -233,11 +233,8 @@ impl Machine {
             // What QEMU has not written when it has ended will not come.
             let last = self.qemu.has_ended()? || limit.left().is_err();
             let log = self.log()?;
-            // The last line may be half of one.
-            let lines = log.split_inclusive('\n').filter(|line| last || line.ends_with('\n'));
-            if let Some(line) = lines.into_iter().find(|line| line.contains(words)) {
-                let text = line.split_once("] ").map_or(line, |(_, text)| text);
-                return Ok(text.trim().to_owned());
+            if let Some(message) = find_message(&log, words, last) {
+                return Ok(message);
             }
             ensure!(!last, "the kernel did not say {words:?}; its log:\n{}", last_lines(&log, 30));
             sleep(Duration::from_millis(20));
@@ -271,6 +268,15 @@ impl Machine {
             }
         }
     }
+}
+
+/// The first message with these words in it, without its time. Unless no more will come, the last line
+/// of a log may be half of one, and is not looked at.
+fn find_message(log: &str, words: &str, last: bool) -> Option<String> {
+    let mut lines = log.split_inclusive('\n').filter(|line| last || line.ends_with('\n'));
+    let line = lines.find(|line| line.contains(words))?;
+    let text = line.split_once("] ").map_or(line, |(_, text)| text);
+    Some(text.trim().to_owned())
 }
 
 /// QEMU, which ends when this is dropped.
@@ -317,5 +323,21 @@ impl ReadMemory for GuestRam {
         self.0
             .read_exact_at(buf, addr.get())
             .map_err(|_| ReadError::new(addr, ReadErrorKind::Failed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_message_is_none() {
+        let log = "[    0.1] luo: count: 4\r\n[    0.2] luo: count: 64\r\n[    0.3] panic: 6";
+        let find = |words, last| find_message(log, words, last);
+        assert_eq!(find("count: 64", false).as_deref(), Some("luo: count: 64"));
+        assert_eq!(find("count:", false).as_deref(), Some("luo: count: 4"));
+        assert_eq!(find("panic", false), None);
+        assert_eq!(find("panic", true).as_deref(), Some("panic: 6"));
+        assert_eq!(find("oops", true), None);
     }
 }
