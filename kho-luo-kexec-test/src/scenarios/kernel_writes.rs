@@ -56,17 +56,18 @@ fn numbered(sessions: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Exp
 /// Names that are no text, or as long as they can be, and the tokens at both ends.
 pub(super) fn odd_names_and_tokens() -> Result<Vec<Expected>> {
     let every_byte = |from: u8| (from..=from.saturating_add(62)).collect::<Vec<u8>>();
-    let names: [&[u8]; 12] = [
+    let names: [&[u8]; 13] = [
         &every_byte(1),
         &every_byte(64),
         &every_byte(127),
-        &every_byte(193),
+        &every_byte(190),
         &[b'n'; 63],
         &[b'n'; 62],
         &[0xff; 63],
         // Half a letter.
         b"\xc3",
         "\u{fc}".as_bytes(),
+        b"\xfd\xfe",
         b"\n",
         b"../a b/%s%n",
         b"\x1b[31m",
