@@ -166,6 +166,8 @@ pub(crate) struct Walk {
 impl Walk {
     /// A walk along at most `limit` blocks, and no more than [`countable_blocks`]: so the sum of all
     /// counts that pass here does not overflow, whatever the blocks say.
+    // Inlined, so that the loops that restore know their constants.
+    #[inline]
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
         let limit = limit.min(countable_blocks(max_count));
         Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL }

@@ -210,8 +210,8 @@ pub unsafe trait BlockMemory: ReadMemory {
 
 /// The caller's side of [`BlockMemory::claim_chain`].
 pub trait ChainClaim {
-    /// Takes a block that was claimed, and says what to do next.
-    fn add(&mut self, block: NonNull<u8>) -> NextClaim;
+    /// Takes the block at `addr`, which was claimed, and says what to do next.
+    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim;
 
     /// Is told why the block that was asked for last could not be claimed. What was added before is
     /// still owned.
@@ -243,7 +243,7 @@ fn claim_each<C: ChainClaim>(
     let mut addr = first;
     loop {
         let next = match claim(addr) {
-            Ok(block) => chain.add(block),
+            Ok(block) => chain.add(addr, block),
             Err(error) => {
                 chain.refuse(error);
                 NextClaim::Undo

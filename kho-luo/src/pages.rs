@@ -347,7 +347,7 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> 
         let mut next = NextClaim::Block(first);
         while let NextClaim::Block(addr) = next {
             next = match pages.claim::<BLOCK_SIZE>(addr) {
-                Ok(block) => chain.add(block),
+                Ok(block) => chain.add(addr, block),
                 Err(error) => {
                     chain.refuse(error);
                     NextClaim::Undo

@@ -142,9 +142,9 @@ struct Counted<'a, C> {
 }
 
 impl<C: ChainClaim> ChainClaim for Counted<'_, C> {
-    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
         self.claims.fetch_add(1, Relaxed);
-        self.chain.add(block)
+        self.chain.add(addr, block)
     }
 
     fn refuse(&mut self, error: ClaimError) {

@@ -22,7 +22,7 @@ pub struct Usage {
     pub unbacked: usize,
 }
 
-/// What a block is, in two bits.
+/// What a block is, in two bits. Claiming, freeing and handing over change one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
@@ -30,13 +30,13 @@ pub(super) enum State {
     /// either.
     #[cfg_attr(not(feature = "memfd"), allow(dead_code))] // the heap has no holes
     Unbacked = 0b00,
-    Owned = 0b01,
-    Preserved = 0b10,
-    Free = 0b11,
+    Preserved = 0b01,
+    Free = 0b10,
+    Owned = 0b11,
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::Unbacked, Self::Owned, Self::Preserved, Self::Free];
+    const ALL: [Self; 4] = [Self::Unbacked, Self::Preserved, Self::Free, Self::Owned];
     const BITS: usize = 2;
     const MASK: u64 = 0b11;
     /// The lower bit of each state in a word.
@@ -47,9 +47,9 @@ impl State {
         let (high, low) = (word >> 1, word);
         let equal = match self {
             Self::Unbacked => !high & !low,
-            Self::Owned => !high & low,
-            Self::Preserved => high & !low,
-            Self::Free => high & low,
+            Self::Preserved => !high & low,
+            Self::Free => high & !low,
+            Self::Owned => high & low,
         };
         equal & Self::LOW
     }
@@ -231,9 +231,11 @@ impl Ledger {
         self.release(number, State::Preserved);
     }
 
+    /// Changes the state of an owned block.
+    #[inline]
     fn release(&mut self, number: usize, to: State) {
         debug_assert!(self.get(number) == Some(State::Owned), "only an owned block is given up");
-        self.set(number, to);
+        self.words[number / PER_WORD] ^= (State::Owned as u64 ^ to as u64) << shift(number);
     }
 
     /// Whether all blocks with these numbers are preserved.
@@ -247,7 +249,7 @@ impl Ledger {
         for (index, word) in self.words.iter_mut().enumerate() {
             let preserved = State::Preserved.among(*word);
             if preserved != 0 {
-                *word |= preserved * State::Free as u64;
+                *word ^= preserved * (State::Preserved as u64 ^ State::Free as u64);
                 freed += preserved.count_ones() as usize;
                 self.first_free = self.first_free.min(index * PER_WORD);
             }

@@ -27,7 +27,7 @@ mod sealed;
 
 pub use error::{FromFdError, MemfdError};
 use file::Access;
-use map::Map;
+use map::SharedMap;
 pub use sealed::SealedMemfd;
 
 /// Blocks in a memfd: the file crosses `exec`, goes to another process, or is preserved by the Live
@@ -87,7 +87,7 @@ pub use sealed::SealedMemfd;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MemfdMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
-    map: Map,
+    map: SharedMap,
     fd: OwnedFd,
     /// The process that has the file mapped.
     process: u32,
@@ -134,12 +134,12 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// # Errors
     /// The memfd could not be made, or not be mapped with as much address space.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
-        Self::create(name, |fd| Map::shared(fd, max_len.max(BLOCK_SIZE)))
+        Self::create(name, |fd| SharedMap::new(fd, max_len.max(BLOCK_SIZE)))
     }
 
     fn create(
         name: &str,
-        map: impl FnOnce(BorrowedFd<'_>) -> Result<Map, MemfdError>,
+        map: impl FnOnce(BorrowedFd<'_>) -> Result<SharedMap, MemfdError>,
     ) -> Result<Self, MemfdError> {
         const { assert_block_size(BLOCK_SIZE) };
         let fd = file::create(name)?;
@@ -155,7 +155,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         Ok(Self::from_parts(fd, map, Blocks { ledger: Ledger::new(), partial: BTreeSet::new() }))
     }
 
-    fn from_parts(fd: OwnedFd, map: Map, blocks: Blocks) -> Self {
+    fn from_parts(fd: OwnedFd, map: SharedMap, blocks: Blocks) -> Self {
         let process = std::process::id();
         Self { map, fd, process, blocks: Lock::new(blocks), growth: Lock::new(()) }
     }
@@ -189,12 +189,12 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// # Safety
     /// As for [`from_fd`](Self::from_fd).
     pub unsafe fn from_fd_with_max_len(fd: OwnedFd, max_len: usize) -> Result<Self, FromFdError> {
-        Self::open(fd, |fd, len| Map::shared(fd, max_len.max(len)))
+        Self::open(fd, |fd, len| SharedMap::new(fd, max_len.max(len)))
     }
 
     fn open(
         fd: OwnedFd,
-        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<Map, MemfdError>,
+        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<SharedMap, MemfdError>,
     ) -> Result<Self, FromFdError> {
         const { assert_block_size(BLOCK_SIZE) };
         match Self::check_and_map(fd.as_fd(), map) {
@@ -206,8 +206,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// H4: maps the file once its kind, seals and length are known to fit.
     fn check_and_map(
         fd: BorrowedFd<'_>,
-        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<Map, MemfdError>,
-    ) -> Result<(Map, Blocks), MemfdError> {
+        map: impl FnOnce(BorrowedFd<'_>, usize) -> Result<SharedMap, MemfdError>,
+    ) -> Result<(SharedMap, Blocks), MemfdError> {
         let seals = file::check(fd, Access::ReadWrite)?;
         if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
             return Err(MemfdError::Sealed);
@@ -347,13 +347,13 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
 
 /// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
 /// [`DEFAULT_MAX_LEN`].
-fn map_by_default(fd: BorrowedFd<'_>, len: usize) -> Result<Map, MemfdError> {
+fn map_by_default(fd: BorrowedFd<'_>, len: usize) -> Result<SharedMap, MemfdError> {
     let limit = getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let least = len.max(LEAST_MAX_LEN);
     let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least);
     loop {
-        match Map::shared(fd, max_len) {
+        match SharedMap::new(fd, max_len) {
             Err(MemfdError::AddressSpace { .. }) if max_len > least => {
                 max_len = (max_len / 2).max(least);
             }

@@ -54,15 +54,15 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         }
         let mut claim = Claim {
             walk: Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit),
-            addr: head.addr(),
             error: None,
+            is_failing: false,
             entries,
         };
-        claim.entries.head = claim.addr;
-        claim.entries.prepare_claim(&mut claim.walk, claim.addr)?;
+        claim.entries.head = head.addr();
+        claim.entries.prepare_claim(&mut claim.walk, head.addr())?;
         // SAFETY: a `Claim` gives back what is in the table, which is what was added to it, and takes
         // it out.
-        unsafe { memory.claim_chain(claim.addr, &mut claim) };
+        unsafe { memory.claim_chain(head.addr(), &mut claim) };
         match claim.error {
             Some(error) => Err(error),
             None => {
@@ -336,19 +336,19 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
 struct Claim<'a, T, M> {
     entries: &'a mut Entries<T, M>,
     walk: Walk,
-    /// The block that is to be claimed next.
-    addr: PhysAddr,
     /// What is wrong with the chain, once that is known.
     error: Option<RestoreError>,
+    /// Blocks are being given back.
+    is_failing: bool,
 }
 
 impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
     /// Adds a block that was claimed to the table, then checks it. Returns the address of the next
     /// block, prepared for its claim, or null at the end.
     #[inline]
-    fn check(&mut self, block: NonNull<u8>) -> Result<PhysAddr, RestoreError> {
-        let Self { entries, walk, addr, .. } = self;
-        let (addr, position) = (*addr, walk.position());
+    fn check(&mut self, addr: PhysAddr, block: NonNull<u8>) -> Result<PhysAddr, RestoreError> {
+        let Self { entries, walk, .. } = self;
+        let position = walk.position();
         entries.blocks.push(block);
         prefetch(block.as_ptr().wrapping_add(BLOCKS_AHEAD * M::BLOCK_SIZE));
         // SAFETY: the block was just claimed, so it is owned by this chain and valid for reads (G1).
@@ -367,26 +367,16 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
         }
         Ok(link.next)
     }
-
-    /// Notes what is wrong, exactly: while the blocks are owned, their links can be followed.
-    #[cold]
-    #[inline(never)]
-    fn fail(&mut self, error: RestoreError) {
-        self.error = Some(exact_error(error, self.entries.blocks()));
-    }
 }
 
 impl<T: Entry, M: BlockMemory> ChainClaim for Claim<'_, T, M> {
     #[inline]
-    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
-        match self.check(block) {
+    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
+        match self.check(addr, block) {
             Ok(PhysAddr::NULL) => NextClaim::End,
-            Ok(next) => {
-                self.addr = next;
-                NextClaim::Block(next)
-            }
+            Ok(next) => NextClaim::Block(next),
             Err(error) => {
-                self.fail(error);
+                self.error = Some(error);
                 NextClaim::Undo
             }
         }
@@ -394,15 +384,20 @@ impl<T: Entry, M: BlockMemory> ChainClaim for Claim<'_, T, M> {
 
     fn refuse(&mut self, error: ClaimError) {
         let kind = match error.kind {
-            ClaimErrorKind::Owned if self.entries.blocks().any(|block| block == self.addr) => {
+            ClaimErrorKind::Owned if self.entries.blocks().any(|block| block == error.addr) => {
                 RestoreErrorKind::Cycle
             }
             kind => kind.into(),
         };
-        self.fail(self.walk.error(self.addr, kind));
+        self.error = Some(self.walk.error(error.addr, kind));
     }
 
     fn give_back(&mut self) -> Option<NonNull<u8>> {
+        if !self.is_failing {
+            self.is_failing = true;
+            // As long as all blocks are owned, their links can be followed.
+            self.error = self.error.map(|error| exact_error(error, self.entries.blocks()));
+        }
         self.entries.blocks.pop()
     }
 }

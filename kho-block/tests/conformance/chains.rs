@@ -57,7 +57,8 @@ struct Listed<'a> {
 }
 
 impl ChainClaim for Listed<'_> {
-    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
+        assert_eq!(addr, self.addrs[self.blocks.len()]);
         self.blocks.push(block);
         match self.addrs.get(self.blocks.len()) {
             _ if self.blocks.len() > self.valid => NextClaim::Undo,

@@ -124,9 +124,9 @@ struct Noted<'a, C> {
 }
 
 impl<C: ChainClaim> ChainClaim for Noted<'_, C> {
-    fn add(&mut self, block: NonNull<u8>) -> NextClaim {
+    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
         self.blocks.push(block);
-        self.chain.add(block)
+        self.chain.add(addr, block)
     }
 
     fn refuse(&mut self, error: ClaimError) {

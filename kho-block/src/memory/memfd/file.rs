@@ -10,10 +10,10 @@ use rustix::fs::{
     fcntl_get_seals, fcntl_getfl, fstat, fstatfs, memfd_create, seek,
 };
 use rustix::io::{Errno, retry_on_intr};
-use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 
 use super::error::MemfdError;
+use crate::memory::pages::page_size;
 
 /// What `fstatfs` says of the file system of each memfd: `uapi/linux/magic.h`.
 const TMPFS_MAGIC: u32 = 0x0102_1994;

@@ -14,7 +14,7 @@
 //! for no right to. The file gets there in the same way.
 
 use core::mem;
-use core::ops::Range;
+use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
 
 use rustix::fd::BorrowedFd;
@@ -23,11 +23,10 @@ use rustix::mm::{
     Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous,
     mprotect, mremap, mremap_fixed, munlock, munmap,
 };
-use rustix::param::page_size;
 
 use super::error::MemfdError;
 use super::fork;
-use crate::memory::pages::huge_page_size;
+use crate::memory::pages::{huge_page_size, page_size};
 
 /// A mapping of a file from its start, aligned as huge pages need it: an offset in the file and the
 /// address it is mapped at differ by a multiple of a huge page's size, unless the mapping is smaller.
@@ -38,10 +37,12 @@ use crate::memory::pages::huge_page_size;
 pub(super) struct Map {
     base: NonNull<u8>,
     len: usize,
-    /// Whether a fork does not inherit the mapping, so that the list in [`fork`] has it.
-    is_listed: bool,
     reserved: Reserved,
 }
+
+/// A mapping for reading and writing, shared with the file and with no child of this process: the list
+/// in [`fork`] has it.
+pub(super) struct SharedMap(Map);
 
 /// Addresses that are mapped, and unmapped on drop.
 struct Reserved {
@@ -49,18 +50,18 @@ struct Reserved {
     len: usize,
 }
 
-impl Map {
-    /// Maps the first `len` bytes of a file for reading and writing, shared with the file and with no
-    /// child of this process. What is mapped is not in core dumps until it is [`dumped`](Self::dump).
-    pub(super) fn shared(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
+impl SharedMap {
+    /// Maps the first `len` bytes of a file. What is mapped is not in core dumps until it is
+    /// [`dumped`](Map::dump).
+    pub(super) fn new(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let map = fork::exclude(|places| {
-            let mut map = Self::new(fd, len, MapFlags::SHARED, |page| {
-                advise(page, page_size(), Advice::LinuxDontFork)?;
-                advise(page, page_size(), Advice::LinuxDontDump)
+            let map = Map::new(fd, len, MapFlags::SHARED, |page| {
+                // Nothing but a dump depends on the answer.
+                let _ = advise(page, page_size(), Advice::LinuxDontDump);
+                advise(page, page_size(), Advice::LinuxDontFork)
             })?;
-            map.is_listed = true;
             places.push(map.place());
-            Ok(map)
+            Ok(Self(map))
         })?;
         let prot = MprotectFlags::READ | MprotectFlags::WRITE;
         // SAFETY: this value has the whole range, and nothing points into it yet.
@@ -70,7 +71,27 @@ impl Map {
         let _ = advise(map.base, map.len, Advice::LinuxHugepage);
         Ok(map)
     }
+}
 
+impl Deref for SharedMap {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.0
+    }
+}
+
+impl Drop for SharedMap {
+    fn drop(&mut self) {
+        let place = self.place();
+        fork::exclude(|places| {
+            places.retain(|other| *other != place);
+            self.0.reserved.unmap();
+        });
+    }
+}
+
+impl Map {
     /// Maps the first `len` bytes of a file for reading. Private, since kernels before 6.7 allow no
     /// shared mapping of a file that is sealed against writing.
     pub(super) fn read_only(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
@@ -133,7 +154,7 @@ impl Map {
         mem::forget(first);
         let base = NonNull::new(base.cast()).ok_or(too_long)?;
         // INVARIANT: mapped just now, inside of the reserved range.
-        Ok(Self { base, len, is_listed: false, reserved })
+        Ok(Self { base, len, reserved })
     }
 
     /// Lets a core dump have these bytes, if it has shared memory at all: core(5).
@@ -170,18 +191,6 @@ impl Map {
     }
 }
 
-impl Drop for Map {
-    fn drop(&mut self) {
-        if self.is_listed {
-            let place = self.place();
-            fork::exclude(|places| {
-                places.retain(|other| *other != place);
-                self.reserved.unmap();
-            });
-        }
-    }
-}
-
 impl Reserved {
     /// Reserves `len` bytes of address space.
     fn new(len: usize) -> Result<Self, Errno> {
@@ -192,7 +201,7 @@ impl Reserved {
         let mut reserved = Self::from_raw(first.cast(), page)?;
         unlock(reserved.start)?;
         // Growing it keeps it out of dumps, and no page of it is ever touched.
-        advise(reserved.start, page, Advice::LinuxDontDump)?;
+        let _ = advise(reserved.start, page, Advice::LinuxDontDump);
         let first = reserved.start.as_ptr().cast();
         // SAFETY: the page is this function's alone, and nothing points to it.
         let start = unsafe { mremap(first, page, len, MremapFlags::MAYMOVE) }?;
