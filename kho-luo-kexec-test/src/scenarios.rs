@@ -158,9 +158,19 @@ fn check_second_kernel(machine: &mut Machine, sessions: &[Expected]) -> Result<(
     machine.tell_each("absent", &words(sessions))
 }
 
+/// Warnings of clocks that do not agree: those of a machine in QEMU, when the host has other things to
+/// do. They begin with one of these. (QEMU's `-icount` would make them agree, and hangs at times.)
+const CLOCKS: [&str; 7] =
+    ["tsc:", "TSC ", "clocksource:", "timekeeping:", "hpet", "APIC ", "..MP-BIOS bug: 8254 timer"];
+
 /// The kernel has to have had nothing to complain about.
 fn check_no_warnings(machine: &mut Machine) -> Result<()> {
     let warnings = machine.tell("warnings")?;
-    ensure!(warnings.is_empty(), "the second kernel warned: {warnings}");
+    let of_clocks = |warning: &str| CLOCKS.iter().any(|of| warning.starts_with(of));
+    let warnings: Vec<&str> = warnings
+        .split(" | ")
+        .filter(|warning| !warning.is_empty() && !of_clocks(warning))
+        .collect();
+    ensure!(warnings.is_empty(), "the second kernel warned: {}", warnings.join(" | "));
     Ok(())
 }

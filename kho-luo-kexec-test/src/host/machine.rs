@@ -80,8 +80,6 @@ impl Machine {
         qemu.args(["--pdeathsig", "KILL", QEMU]);
         // Stopped until the debugger is connected, or that would stop it at some later moment.
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S"]);
-        // Time in the machine goes by instructions, and not by how busy the host is: clocks agree.
-        qemu.args(["-icount", "shift=3"]);
         qemu.args([
             "-machine",
             "pc,accel=tcg,memory-backend=ram",
