@@ -24,16 +24,10 @@ type Hook = Box<dyn FnMut() + Send>;
 /// Called while the file grows.
 static WHILE_GROWING: Mutex<Option<Hook>> = Mutex::new(None);
 
-const MADV_COLLAPSE: libc::c_int = 25;
-
-/// What the library calls: the kernel is asked, but for huge pages.
+/// What the library calls for `MADV_COLLAPSE` and nothing else.
 #[unsafe(no_mangle)]
-extern "C" fn madvise(start: *mut libc::c_void, len: usize, advice: libc::c_int) -> libc::c_int {
-    if advice != MADV_COLLAPSE {
-        // SAFETY: the caller's promise is the same one.
-        let answer = unsafe { libc::syscall(libc::SYS_madvise, start, len, advice) };
-        return libc::c_int::try_from(answer).unwrap();
-    }
+extern "C" fn madvise(_: *mut libc::c_void, _: usize, advice: libc::c_int) -> libc::c_int {
+    assert_eq!(advice, 25);
     if let Some(hook) = WHILE_GROWING.lock().unwrap().as_mut() {
         hook();
     }

@@ -5,8 +5,8 @@
 
 use rustix::fs::ftruncate;
 use rustix::io::{Errno, retry_on_intr};
+use rustix::mm::{Advice, madvise};
 
-use super::map::advise;
 use super::{Blocks, MemfdMemory, file};
 use crate::error::AllocErrorKind;
 use crate::memory::ledger::State;
@@ -77,8 +77,11 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
             step = (step / 2).next_multiple_of(BLOCK_SIZE);
         }
         if !has_huge_page {
-            // Only speed depends on the answer.
-            let _ = advise(self.map.at(len), step, libc::MADV_POPULATE_WRITE);
+            // SAFETY: the range is inside the mapping and the file; populating changes no byte. Only
+            // speed depends on the answer.
+            let _ = unsafe {
+                madvise(self.map.at(len).as_ptr().cast(), step, Advice::LinuxPopulateWrite)
+            };
         }
         self.map.dump(len..len + step);
         self.blocks.with(|blocks| blocks.ledger.grow(step / BLOCK_SIZE))
@@ -97,7 +100,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         if one.and_then(|()| retry_on_intr(|| ftruncate(&self.fd, end as u64))).is_err() {
             return false;
         }
-        advise(self.map.at(start), size, MADV_COLLAPSE).is_ok()
+        // SAFETY: the range is inside the mapping and the file; collapsing changes no byte.
+        unsafe { libc::madvise(self.map.at(start).as_ptr().cast(), size, MADV_COLLAPSE) == 0 }
     }
 
     /// Allocates what is missing of a block that a hole of the file is in.

@@ -16,13 +16,12 @@
 use core::mem;
 use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
-use std::io::Error;
 
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{
-    MapFlags, MprotectFlags, MremapFlags, ProtFlags, mmap, mmap_anonymous, mprotect, mremap,
-    mremap_fixed, munlock, munmap,
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous,
+    mprotect, mremap, mremap_fixed, munlock, munmap,
 };
 
 use super::error::MemfdError;
@@ -58,8 +57,8 @@ impl SharedMap {
         let map = fork::exclude(|places| {
             let map = Map::new(fd, len, MapFlags::SHARED, |page| {
                 // Nothing but a dump depends on the answer.
-                let _ = advise(page, page_size(), libc::MADV_DONTDUMP);
-                advise(page, page_size(), libc::MADV_DONTFORK)
+                let _ = advise(page, page_size(), Advice::LinuxDontDump);
+                advise(page, page_size(), Advice::LinuxDontFork)
             })?;
             places.push(map.place());
             Ok(Self(map))
@@ -69,7 +68,7 @@ impl SharedMap {
         unsafe { mprotect(map.base.as_ptr().cast(), map.len, prot) }
             .map_err(MemfdError::system("mprotect"))?;
         // Only speed depends on the answer.
-        let _ = advise(map.base, map.len, libc::MADV_HUGEPAGE);
+        let _ = advise(map.base, map.len, Advice::LinuxHugepage);
         Ok(map)
     }
 }
@@ -164,7 +163,7 @@ impl Map {
         let len = bytes.end.min(self.len).saturating_sub(start);
         if len > 0 {
             // Nothing but a dump depends on the answer.
-            let _ = advise(self.at(start), len, libc::MADV_DODUMP);
+            let _ = advise(self.at(start), len, Advice::LinuxDoDump);
         }
     }
 
@@ -202,7 +201,7 @@ impl Reserved {
         let mut reserved = Self::from_raw(first.cast(), page)?;
         unlock(reserved.start)?;
         // Growing it keeps it out of dumps, and no page of it is ever touched.
-        let _ = advise(reserved.start, page, libc::MADV_DONTDUMP);
+        let _ = advise(reserved.start, page, Advice::LinuxDontDump);
         let first = reserved.start.as_ptr().cast();
         // SAFETY: the page is this function's alone, and nothing points to it.
         let start = unsafe { mremap(first, page, len, MremapFlags::MAYMOVE) }?;
@@ -238,15 +237,11 @@ fn unlock(page: NonNull<u8>) -> Result<(), Errno> {
     unsafe { munlock(page.as_ptr().cast(), page_size()) }
 }
 
-/// Gives advice that changes no byte and ends no mapping. Not by rustix: where that goes by way of the
-/// C library it asks `posix_madvise`, which refuses what is not of POSIX.
-pub(super) fn advise(start: NonNull<u8>, len: usize, advice: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: the range is mapped, and the advice is one of those that this module and `grow` give: none
-    // changes a byte that this process sees, or unmaps it.
-    match unsafe { libc::madvise(start.as_ptr().cast(), len, advice) } {
-        0 => Ok(()),
-        _ => Err(Errno::from_io_error(&Error::last_os_error()).unwrap_or(Errno::INVAL)),
-    }
+/// Gives advice that changes no byte and ends no mapping.
+fn advise(start: NonNull<u8>, len: usize, advice: Advice) -> Result<(), Errno> {
+    // SAFETY: the range is mapped, and the advice is one of those that this module gives: none changes
+    // a byte that this process sees, or unmaps it.
+    unsafe { madvise(start.as_ptr().cast(), len, advice) }
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread.
