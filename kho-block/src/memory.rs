@@ -59,7 +59,7 @@ pub trait ReadMemory {
     /// Returns the first address, from `addr` on, whose byte may be readable; `None` where there is
     /// none.
     ///
-    /// A search through the memory goes by it, so that it costs what there is and not what lies
+    /// Searches skip gaps with it, so their cost depends on the bytes there are and not on what lies
     /// between. By default every address may be readable. A wrong answer hides bytes from searches
     /// and does no other harm.
     fn next_readable(&self, addr: PhysAddr) -> Option<PhysAddr> {

@@ -61,7 +61,7 @@ pub enum MemfdError {
         /// The length that was needed, in bytes.
         len: u64,
     },
-    /// The file's length is not a number of blocks, at least one.
+    /// The file's length is 0, or not a whole number of blocks.
     #[error("the memfd has {len} bytes, not a whole number of blocks")]
     Length {
         /// Length of the file in bytes.
