@@ -70,7 +70,7 @@ pub enum MemfdError {
 }
 
 impl MemfdError {
-    /// For `map_err` after a system call.
+    /// Returns what makes an error of a failed system call, for `map_err`.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::System { call, errno: errno.raw_os_error() }
     }
@@ -81,7 +81,7 @@ impl MemfdError {
 #[error("can't use the memfd: {error}")]
 #[non_exhaustive]
 pub struct FromFdError {
-    /// Why not.
+    /// Why the descriptor could not be used.
     pub error: MemfdError,
     /// The descriptor, as it was passed; the file is not mapped. A seal that was added stays.
     pub fd: OwnedFd,
