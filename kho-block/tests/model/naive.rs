@@ -100,7 +100,8 @@ impl<T: Copy> Naive<T> {
             let kind = ReserveErrorKind::TooLong { limit: self.limit };
             return Err((self.limit.max(before), kind));
         }
-        if missing > usize::MAX / (1 << 20) / self.per {
+        // No machine has as much.
+        if usize::BITS == 64 && missing > usize::MAX / (1 << 20) / self.per {
             return Err((before, ReserveErrorKind::OutOfMemory));
         }
         if *budget < missing {
