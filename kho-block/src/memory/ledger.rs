@@ -93,7 +93,8 @@ impl Ledger {
     pub(super) fn unbacked(len: usize) -> Result<Self, AllocErrorKind> {
         let words = bytemuck::allocation::try_zeroed_vec(len.div_ceil(PER_WORD))
             .map_err(|()| AllocErrorKind::OutOfMemory)?;
-        Ok(Self { words, len, first_free: 0, first_unbacked: 0, fresh: len })
+        // The file's holder may have left bytes behind its end, too: no block is fresh, ever.
+        Ok(Self { words, len, first_free: len, first_unbacked: 0, fresh: usize::MAX })
     }
 
     /// Makes room for `count` more blocks.

@@ -55,9 +55,11 @@ pub use sealed::SealedMemfd;
 /// # Forks and core dumps
 ///
 /// A child of `fork` inherits the value and not the mapping, so that each block has one owner. The
-/// child may drop the memory and the sets in it, or call `exec`. Looking at a block ends it with
-/// SIGSEGV; [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. A child that is to have the state
-/// gets the descriptor by `exec` or through a socket, as any other process does.
+/// child of a process with one thread may drop the memory and the sets in it; any child may call `exec`
+/// or `_exit`. Looking at a block ends it with SIGSEGV; [`seal`](Self::seal) and
+/// [`into_fd`](Self::into_fd) panic. A child that is to have the state gets the descriptor by `exec` or
+/// through a socket, as any other process does. A child that can't keep the addresses free, since it may
+/// not map as much or something is there, is aborted.
 ///
 /// A core dump has the file where `coredump_filter` asks for shared memory, but for what fills the holes
 /// of a file from outside, and nothing of what it may still grow to. Neither counts as locked memory, also
@@ -161,7 +163,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     }
 
     /// A memfd that another memory was handed over in, to claim its blocks and go on writing. It can
-    /// grow to 64 GiB, or to [less](Self::max_len) where the process may not have as much address space.
+    /// grow to 64 GiB, or to twice its length if that is more, or to [less](Self::max_len) where the
+    /// process may not have as much address space.
     ///
     /// Every block is preserved, whatever it holds: claim the sets whose heads you know, then
     /// [`free_preserved`](Self::free_preserved) the rest. Blocks in holes of the file are free. The file
@@ -346,12 +349,12 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
 }
 
 /// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
-/// [`DEFAULT_MAX_LEN`].
+/// [`DEFAULT_MAX_LEN`], or up to twice its length.
 fn map_by_default(fd: BorrowedFd<'_>, len: usize) -> Result<SharedMap, MemfdError> {
     let limit = getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let least = len.max(LEAST_MAX_LEN);
-    let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least);
+    let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least.saturating_mul(2));
     loop {
         match SharedMap::new(fd, max_len) {
             Err(MemfdError::AddressSpace { .. }) if max_len > least => {
@@ -433,7 +436,8 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
 // G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned. No child
 //     of this process inherits the mapping. The descriptor leaves only when the file is unmapped; one
 //     that came in has nobody else writing it, as `from_fd` asks (I4).
-// G3: a file grows by zeros; `zeroed` zeroes a block that was used before.
+// G3: a file of our own grows by zeros; `zeroed` zeroes a block that was used before, and each one of a
+//     file from outside.
 // G4: the address is the block's offset, which is at least a block size.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {

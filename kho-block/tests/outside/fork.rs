@@ -111,3 +111,28 @@ fn child_seals_while_another_thread_forks() {
         assert_eq!(failed, Vec::<String>::new());
     });
 }
+
+#[test]
+fn forking_while_a_thread_ends() {
+    child::passes("fork::child_forks_while_a_thread_ends");
+}
+
+/// A destructor of a thread-local value forks, after those of other values have run.
+#[test]
+#[ignore = "run in a process of its own"]
+fn child_forks_while_a_thread_ends() {
+    struct Forks;
+    impl Drop for Forks {
+        fn drop(&mut self) {
+            assert!(in_child(|| ()).success());
+        }
+    }
+    thread_local!(static FORKS: Forks = const { Forks });
+    let memory = MemfdMemory::new("fork").unwrap();
+    let ending = thread::spawn(|| {
+        FORKS.with(|_| ());
+        assert!(in_child(|| ()).success());
+    });
+    ending.join().unwrap();
+    drop(memory);
+}

@@ -1,10 +1,13 @@
 //! Files with holes: their length says nothing of the memory that they take.
 
+use std::ptr;
+
 use kho_block::{BlockMemory, BlockSet, MemfdMemory, RestoreErrorKind, SetHead};
 use kho_block::{PhysAddr, ReadMemory as _};
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, seek};
 use rustix::io::pwrite;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::{BLOCK, Number, allocated, from_fd, memfd};
 
@@ -97,4 +100,27 @@ fn blocks_with_holes() {
     // SAFETY: the block was just allocated (G1).
     let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), LARGE) };
     assert!(bytes.iter().all(|byte| *byte == 0));
+}
+
+/// Through a mapping a peer can write behind the end of a file, up to that of its last page: G3, what is
+/// given out later is zero all the same.
+#[test]
+fn bytes_behind_the_end() {
+    const SMALL: usize = 32;
+    let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&fd, (BLOCK + SMALL) as u64).unwrap();
+    let (prot, len) = (ProtFlags::READ | ProtFlags::WRITE, 2 * BLOCK);
+    // SAFETY: without a fixed address the kernel maps where nothing else is.
+    let map = unsafe { mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, &fd, 0) }.unwrap();
+    // SAFETY: the range is mapped for writing, to the end of the file's last page.
+    unsafe { map.cast::<u8>().write_bytes(0xaa, len) };
+    // SAFETY: this unmaps what was mapped above, which nothing points into.
+    unsafe { munmap(map, len) }.unwrap();
+
+    let memory = from_fd::<SMALL>(fd).unwrap();
+    for _ in 0..3 * BLOCK / SMALL {
+        let block = memory.allocate().unwrap();
+        // SAFETY: the block was just allocated (G1).
+        assert_eq!(unsafe { block.cast::<[u8; SMALL]>().read() }, [0; SMALL]);
+    }
 }

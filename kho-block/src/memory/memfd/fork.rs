@@ -14,6 +14,7 @@
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::mem::ManuallyDrop;
 use core::ptr;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread_local;
@@ -27,8 +28,10 @@ pub(super) type Place = (usize, usize);
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The lock, while this thread forks.
-    static HELD: RefCell<Option<MutexGuard<'static, Vec<Place>>>> = const { RefCell::new(None) };
+    /// The lock, while this thread forks. Without a destructor, so that it is there for those of other
+    /// values, which may fork.
+    static HELD: RefCell<ManuallyDrop<Option<MutexGuard<'static, Vec<Place>>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Changes mappings while nobody forks. `change` adds to the list what it has mapped, and takes from it
@@ -49,11 +52,11 @@ fn lock() -> MutexGuard<'static, Vec<Place>> {
 }
 
 extern "C" fn before() {
-    HELD.with_borrow_mut(|held| *held = Some(lock()));
+    HELD.with_borrow_mut(|held| **held = Some(lock()));
 }
 
 extern "C" fn after() {
-    HELD.with_borrow_mut(|held| *held = None);
+    HELD.with_borrow_mut(|held| drop(held.take()));
 }
 
 extern "C" fn in_child() {
@@ -70,9 +73,9 @@ extern "C" fn in_child() {
             }
         }
         // Children of this one inherit what fills the holes.
-        if let Some(places) = held {
+        if let Some(places) = held.as_mut() {
             places.clear();
         }
-        *held = None;
+        drop(held.take());
     });
 }

@@ -3,17 +3,17 @@
 //! ```text
 //!         aligned to a huge page            end of the file             largest length
 //!         │                                 │                           │
-//! ┌ ─ ─ ─ ┬─────────────────────────────────┬───────────────────────────┬ ─ ─ ─ ┐
-//!  slack  │ the file                        │ for it to grow            │ slack
-//! └ ─ ─ ─ ┴─────────────────────────────────┴───────────────────────────┴ ─ ─ ─ ┘
+//!         ┬─────────────────────────────────┬───────────────────────────┬
+//!         │ the file                        │ for it to grow            │
+//!         ┴─────────────────────────────────┴───────────────────────────┴
 //!                                            not in a core dump
 //! ```
 //!
-//! Addresses are reserved first: a page that can't be accessed is mapped, unlocked if the process locks
-//! all its memory (`mlockall`), then grown to its full length: growing is what locks nothing and asks
-//! for no right to. The file gets there in the same way.
+//! One page of the file is mapped, without access. It is unlocked, if the process locks all its memory
+//! (`mlockall`), and set up; then it grows in place to the full length, with what was done to it:
+//! growing locks nothing and asks for no right to. Nothing is ever mapped over, so whatever fails takes
+//! nothing from anybody else.
 
-use core::mem;
 use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
 
@@ -21,40 +21,39 @@ use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{
     Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous,
-    mprotect, mremap, mremap_fixed, munlock, munmap,
+    mprotect, mremap, munlock, munmap,
 };
 
 use super::error::MemfdError;
 use super::fork;
 use crate::memory::pages::{huge_page_size, page_size};
 
+/// How often a place is looked for that another thread takes.
+const TRIES: usize = 8;
+
 /// A mapping of a file from its start, aligned as huge pages need it: an offset in the file and the
 /// address it is mapped at differ by a multiple of a huge page's size, unless the mapping is smaller.
+pub(super) struct Map(Mapped);
+
+/// Addresses that are mapped, and unmapped on drop.
 ///
 /// # Invariants
-/// - `base` is the start of a mapping of `len` bytes, and of the rest of their last page.
-/// - The mapping is inside of `_reserved`, a range that nothing else unmaps.
-pub(super) struct Map {
-    base: NonNull<u8>,
+/// From `start` on `len` bytes are mapped, and the rest of their last page. Nothing else unmaps them.
+struct Mapped {
+    start: NonNull<u8>,
     len: usize,
-    reserved: Reserved,
 }
 
 /// A mapping for reading and writing, shared with the file and with no child of this process: the list
 /// in [`fork`] has it.
 pub(super) struct SharedMap(Map);
 
-/// Addresses that are mapped, and unmapped on drop.
-struct Reserved {
-    start: NonNull<u8>,
-    len: usize,
-}
-
 impl SharedMap {
     /// Maps the first `len` bytes of a file. What is mapped is not in core dumps until it is
     /// [`dumped`](Map::dump).
     pub(super) fn new(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let map = fork::exclude(|places| {
+            places.try_reserve(1).map_err(|_| MemfdError::OutOfMemory)?;
             let map = Map::new(fd, len, MapFlags::SHARED, |page| {
                 // Nothing but a dump depends on the answer.
                 let _ = advise(page, page_size(), Advice::LinuxDontDump);
@@ -65,10 +64,10 @@ impl SharedMap {
         })?;
         let prot = MprotectFlags::READ | MprotectFlags::WRITE;
         // SAFETY: this value has the whole range, and nothing points into it yet.
-        unsafe { mprotect(map.base.as_ptr().cast(), map.len, prot) }
+        unsafe { mprotect(map.base().as_ptr().cast(), map.len(), prot) }
             .map_err(MemfdError::system("mprotect"))?;
         // Only speed depends on the answer.
-        let _ = advise(map.base, map.len, Advice::LinuxHugepage);
+        let _ = advise(map.base(), map.len(), Advice::LinuxHugepage);
         Ok(map)
     }
 }
@@ -86,7 +85,7 @@ impl Drop for SharedMap {
         let place = self.place();
         fork::exclude(|places| {
             places.retain(|other| *other != place);
-            self.0.reserved.unmap();
+            self.0.0.unmap();
         });
     }
 }
@@ -97,7 +96,7 @@ impl Map {
     pub(super) fn read_only(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let map = Self::new(fd, len, MapFlags::PRIVATE, |_| Ok(()))?;
         // SAFETY: this value has the whole range, and nothing points into it yet.
-        unsafe { mprotect(map.base.as_ptr().cast(), map.len, MprotectFlags::READ) }
+        unsafe { mprotect(map.base().as_ptr().cast(), map.len(), MprotectFlags::READ) }
             .map_err(MemfdError::system("mprotect"))?;
         Ok(map)
     }
@@ -108,59 +107,41 @@ impl Map {
         fd: BorrowedFd<'_>,
         len: usize,
         flags: MapFlags,
-        set_up: impl FnOnce(NonNull<u8>) -> Result<(), Errno>,
+        set_up: impl Fn(NonNull<u8>) -> Result<(), Errno>,
     ) -> Result<Self, MemfdError> {
         let too_long = MemfdError::AddressSpace { len };
         let align = huge_page_size().filter(|size| len >= *size).unwrap_or(page_size());
-        let slack = align - page_size();
+        let place_len = len.checked_add(align - page_size()).ok_or(too_long)?;
         let failed = |call| {
             move |errno| match errno {
-                Errno::NOMEM => too_long,
+                // So many addresses are not free, or no process has them.
+                Errno::NOMEM | Errno::INVAL => too_long,
                 errno => MemfdError::system(call)(errno),
             }
         };
-        let reserved_len = len.checked_add(slack).ok_or(too_long)?;
-        let reserved = Reserved::new(reserved_len).map_err(|errno| match errno {
-            // So many addresses no process has.
-            Errno::INVAL => too_long,
-            errno => failed("mmap")(errno),
-        })?;
-        let start = reserved.start.as_ptr();
-        let aligned = start.wrapping_add(start.align_offset(align));
-
-        let page = page_size();
-        // SAFETY: without a fixed address the kernel maps where nothing else is.
-        let first = retry_on_intr(|| unsafe {
-            mmap(ptr::null_mut(), page, ProtFlags::empty(), flags, fd, 0)
-        })
-        .map_err(failed("mmap"))?;
-        let first = Reserved::from_raw(first.cast(), page).map_err(failed("mmap"))?;
-        unlock(first.start).map_err(MemfdError::system("munlock"))?;
-        set_up(first.start).map_err(MemfdError::system("madvise"))?;
-        let (old, new) = (first.start.as_ptr().cast(), aligned.cast());
-        // SAFETY: the old range is `first`, whose page nothing points to, and the new one is inside
-        // `reserved`, which is this function's alone and unused: up to the next multiple of `align`
-        // there are at most `slack` bytes.
-        let base = match unsafe { mremap_fixed(old, page, len, MremapFlags::MAYMOVE, new) } {
-            Ok(base) => base,
-            Err(errno) => {
-                // The kernel may have unmapped the new range already, and another thread have got
-                // addresses of it: they are not ours to unmap any more.
-                mem::forget(reserved);
-                return Err(failed("mremap")(errno));
+        for _ in 0..TRIES {
+            // Free again at once: another thread may take it.
+            let place = Mapped::place(place_len).map_err(failed("mmap"))?.start.as_ptr();
+            let aligned = place.wrapping_add(place.align_offset(align));
+            let mut mapped = match Mapped::page(fd, aligned, flags) {
+                Err(Errno::EXIST) => continue,
+                page => page.map_err(failed("mmap"))?,
+            };
+            unlock(mapped.start).map_err(MemfdError::system("munlock"))?;
+            set_up(mapped.start).map_err(MemfdError::system("madvise"))?;
+            match mapped.grow(len) {
+                Ok(()) => return Ok(Self(mapped)),
+                Err(Errno::NOMEM) => {}
+                Err(errno) => return Err(failed("mremap")(errno)),
             }
-        };
-        // It is there no more.
-        mem::forget(first);
-        let base = NonNull::new(base.cast()).ok_or(too_long)?;
-        // INVARIANT: mapped just now, inside of the reserved range.
-        Ok(Self { base, len, reserved })
+        }
+        Err(too_long)
     }
 
     /// Lets a core dump have these bytes, if it has shared memory at all: core(5).
     pub(super) fn dump(&self, bytes: Range<usize>) {
         let start = bytes.start / page_size() * page_size();
-        let len = bytes.end.min(self.len).saturating_sub(start);
+        let len = bytes.end.min(self.len()).saturating_sub(start);
         if len > 0 {
             // Nothing but a dump depends on the answer.
             let _ = advise(self.at(start), len, Advice::LinuxDoDump);
@@ -168,12 +149,12 @@ impl Map {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.0.len
     }
 
     /// Where the mapping starts.
     pub(super) fn base(&self) -> NonNull<u8> {
-        self.base
+        self.0.start
     }
 
     /// Pointer to the byte at `offset`.
@@ -181,38 +162,54 @@ impl Map {
     /// # Panics
     /// The offset is not inside the mapping.
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
-        assert!(offset < self.len, "offset outside the mapping");
-        // SAFETY: the offset is inside the mapping, which `base` is the start of.
-        unsafe { self.base.add(offset) }
+        assert!(offset < self.len(), "offset outside the mapping");
+        // SAFETY: the offset is inside the mapping (the invariant of `Mapped`).
+        unsafe { self.base().add(offset) }
     }
 
     fn place(&self) -> fork::Place {
-        (self.base.as_ptr().expose_provenance(), self.len)
+        (self.base().as_ptr().expose_provenance(), self.len())
     }
 }
 
-impl Reserved {
-    /// Reserves `len` bytes of address space.
-    fn new(len: usize) -> Result<Self, Errno> {
+impl Mapped {
+    /// Finds `len` bytes of address space that are free, by mapping them without access.
+    fn place(len: usize) -> Result<Self, Errno> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        let (null, page) = (ptr::null_mut(), page_size());
         // SAFETY: without a fixed address the kernel maps where nothing else is.
-        let first = unsafe { mmap_anonymous(null, page, ProtFlags::empty(), flags) }?;
-        let mut reserved = Self::from_raw(first.cast(), page)?;
-        unlock(reserved.start)?;
-        // Growing it keeps it out of dumps, and no page of it is ever touched.
-        let _ = advise(reserved.start, page, Advice::LinuxDontDump);
-        let first = reserved.start.as_ptr().cast();
+        let page =
+            unsafe { mmap_anonymous(ptr::null_mut(), page_size(), ProtFlags::empty(), flags) }?;
+        let mut mapped = Self::from_raw(page.cast())?;
+        unlock(mapped.start)?;
+        let page = mapped.start.as_ptr().cast();
         // SAFETY: the page is this function's alone, and nothing points to it.
-        let start = unsafe { mremap(first, page, len, MremapFlags::MAYMOVE) }?;
-        reserved.start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
-        reserved.len = len;
-        Ok(reserved)
+        let start = unsafe { mremap(page, mapped.len, len, MremapFlags::MAYMOVE) }?;
+        mapped.start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
+        mapped.len = len;
+        Ok(mapped)
     }
 
-    /// What was mapped just now.
-    fn from_raw(start: *mut u8, len: usize) -> Result<Self, Errno> {
-        Ok(Self { start: NonNull::new(start).ok_or(Errno::NOMEM)?, len })
+    /// Maps the first page of a file without access, at `address` if nothing is there.
+    fn page(fd: BorrowedFd<'_>, address: *mut u8, flags: MapFlags) -> Result<Self, Errno> {
+        let (address, flags) = (address.cast(), flags | MapFlags::FIXED_NOREPLACE);
+        // SAFETY: the kernel maps where nothing else is. Before 4.17 it takes the address for a wish.
+        let map = || unsafe { mmap(address, page_size(), ProtFlags::empty(), flags, fd, 0) };
+        Self::from_raw(retry_on_intr(map)?.cast())
+    }
+
+    /// A page that was mapped just now.
+    fn from_raw(start: *mut u8) -> Result<Self, Errno> {
+        // INVARIANT: nobody else knows of the page.
+        Ok(Self { start: NonNull::new(start).ok_or(Errno::NOMEM)?, len: page_size() })
+    }
+
+    /// Maps `len` bytes from the same start.
+    fn grow(&mut self, len: usize) -> Result<(), Errno> {
+        let start = self.start.as_ptr().cast();
+        // SAFETY: what is mapped stays where it is, and the kernel adds only what is free.
+        unsafe { mremap(start, self.len, len, MremapFlags::empty()) }?;
+        self.len = len;
+        Ok(())
     }
 
     fn unmap(&mut self) {
@@ -225,7 +222,7 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Mapped {
     fn drop(&mut self) {
         self.unmap();
     }
