@@ -8,7 +8,6 @@ use core::ptr::NonNull;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::SealFlags;
-use rustix::process::{Resource, getrlimit};
 use smallvec::SmallVec;
 
 use super::ledger::{Ledger, State, Usage};
@@ -107,13 +106,6 @@ struct Blocks {
     partial: BTreeSet<usize>,
 }
 
-/// Address space of a memory that was not given a size: 64 GiB, or 1 GiB where there are not as many
-/// addresses.
-const DEFAULT_MAX_LEN: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 28) };
-/// The least that a memory which was not given a size is content with.
-const LEAST_MAX_LEN: usize = 1 << 20;
-/// Of a limit on address space, what one memory takes at most: an eighth.
-const SHARE_OF_LIMIT: u64 = 8;
 /// How many blocks are given out at a time, so that a lock is held for a bounded time.
 const BATCH: usize = 64;
 /// Up to so many ranges of a file go into a core dump: each is a mapping of its own to the kernel.
@@ -126,7 +118,7 @@ impl MemfdMemory {
     /// # Errors
     /// The memfd could not be made or mapped.
     pub fn new(name: &str) -> Result<Self, MemfdError> {
-        Self::create(name, |fd| map_by_default(fd, 0))
+        Self::create(name, |fd| SharedMap::with_room(fd, 0))
     }
 }
 
@@ -180,7 +172,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// nobody else can change). A descriptor that was inherited by `exec` from a program that
     /// shared it with nobody satisfies this; where others may have it, use a [`SealedMemfd`].
     pub unsafe fn from_fd(fd: OwnedFd) -> Result<Self, FromFdError> {
-        Self::open(fd, map_by_default)
+        Self::open(fd, SharedMap::with_room)
     }
 
     /// The same as [`from_fd`](Self::from_fd) for a memory that can grow to `max_len` bytes, or that can't
@@ -345,23 +337,6 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
             return Err(error(ClaimErrorKind::OutOfMemory));
         }
         Ok(self.block(number))
-    }
-}
-
-/// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
-/// [`DEFAULT_MAX_LEN`], or up to twice its length.
-fn map_by_default(fd: BorrowedFd<'_>, len: usize) -> Result<SharedMap, MemfdError> {
-    let limit = getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let least = len.max(LEAST_MAX_LEN);
-    let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least.saturating_mul(2));
-    loop {
-        match SharedMap::new(fd, max_len) {
-            Err(MemfdError::AddressSpace { .. }) if max_len > least => {
-                max_len = (max_len / 2).max(least);
-            }
-            result => return result,
-        }
     }
 }
 

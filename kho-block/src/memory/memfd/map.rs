@@ -23,10 +23,19 @@ use rustix::mm::{
     Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous,
     mprotect, mremap, munlock, munmap,
 };
+use rustix::process::{Resource, getrlimit};
 
 use super::error::MemfdError;
 use super::fork;
 use crate::memory::pages::{huge_page_size, page_size};
+
+/// Address space of a memory that was not given a size: 64 GiB, or 1 GiB where there are not as many
+/// addresses.
+const DEFAULT_MAX_LEN: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 28) };
+/// The least that a memory which was not given a size is content with.
+const LEAST_MAX_LEN: usize = 1 << 20;
+/// Of a limit on address space, what one memory takes at most: an eighth.
+const SHARE_OF_LIMIT: u64 = 8;
 
 /// How often a place is looked for that another thread takes.
 const TRIES: usize = 8;
@@ -69,6 +78,24 @@ impl SharedMap {
         // Only speed depends on the answer.
         let _ = advise(map.base(), map.len(), Advice::LinuxHugepage);
         Ok(map)
+    }
+
+    /// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
+    /// [`DEFAULT_MAX_LEN`], or up to twice its length.
+    pub(super) fn with_room(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
+        let limit =
+            getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let least = len.max(LEAST_MAX_LEN);
+        let mut max_len = DEFAULT_MAX_LEN.min(limit).max(least.saturating_mul(2));
+        loop {
+            match Self::new(fd, max_len) {
+                Err(MemfdError::AddressSpace { .. }) if max_len > least => {
+                    max_len = (max_len / 2).max(least);
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -114,14 +141,18 @@ impl Map {
         let place_len = len.checked_add(align - page_size()).ok_or(too_long)?;
         let failed = |call| {
             move |errno| match errno {
-                // So many addresses are not free, or no process has them.
-                Errno::NOMEM | Errno::INVAL => too_long,
+                Errno::NOMEM => too_long,
                 errno => MemfdError::system(call)(errno),
             }
         };
         for _ in 0..TRIES {
             // Free again at once: another thread may take it.
-            let place = Mapped::place(place_len).map_err(failed("mmap"))?.start.as_ptr();
+            let place = Mapped::place(place_len).map(|place| place.start.as_ptr());
+            let place = place.map_err(|errno| match errno {
+                // So many addresses no process has.
+                Errno::INVAL => too_long,
+                errno => failed("mmap")(errno),
+            })?;
             let aligned = place.wrapping_add(place.align_offset(align));
             let mut mapped = match Mapped::page(fd, aligned, flags) {
                 Err(Errno::EXIST) => continue,
