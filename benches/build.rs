@@ -7,16 +7,16 @@
 use std::env;
 use std::process::Command;
 
-#[path = "../kho-conformance/linux_source.rs"]
+#[path = "../tests/conformance/linux_source.rs"]
 mod linux_source;
 
 fn main() {
     println!("cargo::rustc-env=KHO_BENCHES_COMPILER={}", compiler());
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=c");
-    println!("cargo::rerun-if-changed=../kho-conformance/linux_source.rs");
+    println!("cargo::rerun-if-changed=../tests/conformance/linux_source.rs");
     linux_source::build(|tree| {
-        linux_source::compiler(tree, "../kho-conformance/shim", "4096")
+        linux_source::compiler(tree, "../tests/conformance/shim", "4096")
             .files(["c/host.c", "c/sets.c", "c/nested.c"])
             .define("SHIM_IDENTITY_MAP", None)
             // The kernel's code is not position independent; what a program can have that is

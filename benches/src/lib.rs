@@ -8,7 +8,7 @@ mod contender;
 pub mod end_to_end;
 #[cfg(kho_linux)]
 pub mod kernel;
-#[path = "../../kho-conformance/src/linux.rs"]
+#[path = "../../tests/conformance/src/linux.rs"]
 mod linux;
 mod malloc;
 mod nested;

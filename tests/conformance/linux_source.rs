@@ -44,7 +44,7 @@ fn find() -> Result<(PathBuf, String), String> {
         println!("cargo::rerun-if-changed={}", tree.join(file).display());
     }
     if !tree.join(SOURCE).is_file() {
-        return Err("no kho_block.c of Linux here, kho-conformance/fetch-linux gets it".into());
+        return Err("no kho_block.c of Linux here, tests/conformance/fetch-linux gets it".into());
     }
     let version = std::fs::read_to_string(tree.join("version"));
     let version = version.map_or("unknown".into(), |text| text.trim().replace('\n', " "));
