@@ -88,7 +88,7 @@ impl LiveProcess {
             files,
             maps,
             state: self.state.into(),
-            name: text::to_field(&self.name),
+            name: text::to_field_truncated(&self.name),
         }
     }
 
@@ -124,7 +124,7 @@ impl LiveFile {
             number: self.number,
             flags: self.flags,
             position: self.position,
-            target: text::to_field(&self.target),
+            target: text::to_field_truncated(&self.target),
         }
     }
 
@@ -148,9 +148,9 @@ impl LiveMap {
             end: self.end,
             offset: self.offset,
             inode: self.inode,
-            permissions: text::to_field(&self.permissions),
-            device: text::to_field(&self.device),
-            path: text::to_field(&self.path),
+            permissions: text::to_field_truncated(&self.permissions),
+            device: text::to_field_truncated(&self.device),
+            path: text::to_field_truncated(&self.path),
         }
     }
 

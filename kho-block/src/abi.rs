@@ -33,7 +33,7 @@ pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 /// blocks far from overflow. Larger blocks do not compile:
 ///
 /// ```compile_fail,E0080
-/// # use kho_block::{Chain, PhysAddr, ReadError, ReadMemory, abi::MAX_BLOCK_SIZE};
+/// # use kho_block::{ChainWalk, PhysAddr, ReadError, ReadMemory, abi::MAX_BLOCK_SIZE};
 /// struct Memory;
 ///
 /// impl ReadMemory for Memory {
@@ -42,7 +42,7 @@ pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 /// #   fn read(&self, _: PhysAddr, _: &mut [u8]) -> Result<(), ReadError> { Ok(()) }
 /// }
 ///
-/// let chain = Chain::new(&Memory, PhysAddr::NULL, 8);
+/// let chain = ChainWalk::new(&Memory, PhysAddr::NULL, 8);
 /// ```
 pub const MAX_BLOCK_SIZE: usize = 64 << 20;
 
@@ -146,17 +146,17 @@ const _: () = {
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
-/// let memory = HeapMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size();
+/// let memory = HeapMemory::<{ 2 * MAX_BLOCK_SIZE }>::new_with_block_size();
 /// ```
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
-/// let memory = ImageMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size();
+/// let memory = DumpMemory::<{ 2 * MAX_BLOCK_SIZE }>::new_with_block_size();
 /// ```
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
-/// let memory = SliceMemory::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size(PhysAddr::NULL, &[]);
+/// let memory = SliceMemory::<{ 2 * MAX_BLOCK_SIZE }>::new_with_block_size(PhysAddr::NULL, &[]);
 /// ```
 ///
 /// ```compile_fail,E0080
@@ -167,7 +167,7 @@ const _: () = {
 /// ```compile_fail,E0080
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE};
 /// # let fd = MemfdMemory::new("").unwrap().into_fd();
-/// let memory = SealedMemfd::<{ 2 * MAX_BLOCK_SIZE }>::with_block_size(fd);
+/// let memory = SealedMemfd::<{ 2 * MAX_BLOCK_SIZE }>::open_with_block_size(fd);
 /// ```
 ///
 /// The largest do:
@@ -175,15 +175,15 @@ const _: () = {
 /// ```
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};
 /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)] #[repr(C)] struct Byte(u8);
-/// let memory = SliceMemory::<MAX_BLOCK_SIZE>::with_block_size(PhysAddr::NULL, &[]);
-/// assert_eq!(Chain::new(&memory, PhysAddr::NULL, 8).count(), 0);
+/// let memory = SliceMemory::<MAX_BLOCK_SIZE>::new_with_block_size(PhysAddr::NULL, &[]);
+/// assert_eq!(ChainWalk::new(&memory, PhysAddr::NULL, 8).count(), 0);
 /// assert!(ForeignSet::<Byte, _>::restore(&memory, SetHead::EMPTY).unwrap().is_empty());
 /// assert!(SetView::<Byte, _>::restore(&memory, SetHead::EMPTY).unwrap().is_empty());
-/// let memory = HeapMemory::<MAX_BLOCK_SIZE>::with_block_size();
+/// let memory = HeapMemory::<MAX_BLOCK_SIZE>::new_with_block_size();
 /// assert_eq!(BlockSet::<Byte, _>::new_in(&memory).capacity(), 0);
-/// let memory = ImageMemory::<MAX_BLOCK_SIZE>::with_block_size();
+/// let memory = DumpMemory::<MAX_BLOCK_SIZE>::new_with_block_size();
 /// let memory = MemfdMemory::<MAX_BLOCK_SIZE>::with_max_len("", MAX_BLOCK_SIZE).unwrap();
-/// let memory = SealedMemfd::<MAX_BLOCK_SIZE>::with_block_size(memory.seal().unwrap().into_fd());
+/// let memory = SealedMemfd::<MAX_BLOCK_SIZE>::open_with_block_size(memory.seal().unwrap().into_fd());
 /// ```
 #[cfg(all(doctest, feature = "memfd", feature = "derive", target_os = "linux"))]
 struct LargeBlocks;

@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::{PhysAddr, SetHead};
-use crate::chain::{Chain, exact_error, read_entry};
 use crate::entry::Entry;
 use crate::error::{ReadError, RestoreError, RestoreErrorKind};
 use crate::fits::{assert_fits, checked_count_of, count_of};
-use crate::index::Starts;
 use crate::memory::ReadMemory;
+use crate::starts::Starts;
+use crate::walk::{ChainWalk, exact_error, read_entry};
 
 /// A set in memory that can only be copied out of: a live guest, a file that others write, an image
 /// whose blocks are not aligned.
@@ -22,7 +22,7 @@ use crate::memory::ReadMemory;
 /// between gives other entries or errors, never harm.
 ///
 /// ```
-/// use kho_block::{ForeignSet, ImageMemory, PhysAddr, SetHead};
+/// use kho_block::{ForeignSet, DumpMemory, PhysAddr, SetHead};
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry};
 /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// # #[repr(C)]
@@ -31,7 +31,7 @@ use crate::memory::ReadMemory;
 /// let mut block = vec![0; 4096];
 /// block[8..16].copy_from_slice(&1_u64.to_ne_bytes()); // one entry follows
 /// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
-/// let mut image = ImageMemory::new();
+/// let mut image = DumpMemory::new();
 /// image.insert(PhysAddr::new(0x5000), block)?;
 ///
 /// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
@@ -87,7 +87,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
             entries: PhantomData,
             block_size: PhantomData,
         };
-        for link in Chain::with_limit(memory, head.addr(), size_of::<T>(), limit) {
+        for link in ChainWalk::with_limit(memory, head.addr(), size_of::<T>(), limit) {
             let link = link.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;
             let error = |kind| RestoreError { addr: link.addr, position: link.position, kind };
             // The header is there; the entries may be cut off.
@@ -135,8 +135,8 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
 
     /// The entries in order, by value.
     #[must_use]
-    pub fn iter(&self) -> ForeignReader<'_, T, M> {
-        ForeignReader { set: self, indices: 0..self.len }
+    pub fn iter(&self) -> ForeignIter<'_, T, M> {
+        ForeignIter { set: self, indices: 0..self.len }
     }
 }
 
@@ -151,7 +151,7 @@ impl<T: Entry, M: ReadMemory> fmt::Debug for ForeignSet<'_, T, M> {
 
 impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a ForeignSet<'_, T, M> {
     type Item = Result<T, ReadError>;
-    type IntoIter = ForeignReader<'a, T, M>;
+    type IntoIter = ForeignIter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -160,18 +160,18 @@ impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a ForeignSet<'_, T, M> {
 
 /// The entries of a [`ForeignSet`] in order, by value, from either end.
 #[derive(Debug)]
-pub struct ForeignReader<'a, T: Entry, M: ReadMemory> {
+pub struct ForeignIter<'a, T: Entry, M: ReadMemory> {
     set: &'a ForeignSet<'a, T, M>,
     indices: core::ops::Range<usize>,
 }
 
-impl<T: Entry, M: ReadMemory> Clone for ForeignReader<'_, T, M> {
+impl<T: Entry, M: ReadMemory> Clone for ForeignIter<'_, T, M> {
     fn clone(&self) -> Self {
         Self { set: self.set, indices: self.indices.clone() }
     }
 }
 
-impl<T: Entry, M: ReadMemory> Iterator for ForeignReader<'_, T, M> {
+impl<T: Entry, M: ReadMemory> Iterator for ForeignIter<'_, T, M> {
     type Item = Result<T, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -187,12 +187,12 @@ impl<T: Entry, M: ReadMemory> Iterator for ForeignReader<'_, T, M> {
     }
 }
 
-impl<T: Entry, M: ReadMemory> DoubleEndedIterator for ForeignReader<'_, T, M> {
+impl<T: Entry, M: ReadMemory> DoubleEndedIterator for ForeignIter<'_, T, M> {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.set.get(self.indices.next_back()?)
     }
 }
 
-impl<T: Entry, M: ReadMemory> ExactSizeIterator for ForeignReader<'_, T, M> {}
+impl<T: Entry, M: ReadMemory> ExactSizeIterator for ForeignIter<'_, T, M> {}
 
-impl<T: Entry, M: ReadMemory> FusedIterator for ForeignReader<'_, T, M> {}
+impl<T: Entry, M: ReadMemory> FusedIterator for ForeignIter<'_, T, M> {}

@@ -50,7 +50,7 @@
 //! drop(writer); // published
 //!
 //! let mut sessions = BlockSet::new_in(&memory);
-//! sessions.push(Session { name: text::to_field("vm1"), files: files.hand_over() })?;
+//! sessions.push(Session { name: text::to_field("vm1")?, files: files.hand_over() })?;
 //! let head: SetHead<Session> = sessions.hand_over(); // the blocks belong to the successor
 //!
 //! // The successor knows the head. The types follow from it.
@@ -72,7 +72,7 @@
 //! | [`BlockMemory`]: the heap, a memfd of our own | [`BlockSet`] | blocks to own: read, write, grow, hand over again |
 //! | [`StableMemory`]: a sealed memfd, an image | [`SetView`] | `&T` without a copy, shareable |
 //! | [`ReadMemory`]: a live guest, anything | [`ForeignSet`] | entries by value |
-//! | [`ReadMemory`], without an allocator | [`Chain`] | the checked blocks, one by one |
+//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | the checked blocks, one by one |
 //!
 //! Restoring is total: a chain from outside, whatever its bytes, gives entries or an error that
 //! names the block and the reason, [`RestoreError`]; nothing is claimed after an error.
@@ -90,7 +90,7 @@
 //! - `std` (default): memories are `Send` and `Sync`; `HeapMemory` asks for huge pages.
 //! - `derive` (default): [`derive(Entry)`](macro@Entry).
 //! - `alloc`: everything that keeps a table of blocks. Without it there are the traits, the layout
-//!   of entries, [`Chain`] and [`SliceMemory`].
+//!   of entries, [`ChainWalk`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
 //! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and their like, to
 //!   read and write a set on several threads.
@@ -108,7 +108,6 @@ compile_error!("the feature `alloc` needs a target with atomic stores of 64 bits
 
 pub mod abi;
 mod addr;
-mod chain;
 mod entry;
 mod error;
 #[cfg(feature = "alloc")]
@@ -116,7 +115,7 @@ mod fits;
 #[cfg(feature = "alloc")]
 mod foreign;
 #[cfg(feature = "alloc")]
-mod index;
+mod iter;
 #[allow(unsafe_code)]
 mod memory;
 #[cfg(feature = "rayon")]
@@ -125,12 +124,13 @@ mod parallel;
 #[allow(unsafe_code)]
 mod raw;
 #[cfg(feature = "alloc")]
-mod reader;
-#[cfg(feature = "alloc")]
 mod set;
+#[cfg(feature = "alloc")]
+mod starts;
 pub mod text;
 #[cfg(feature = "alloc")]
 mod view;
+mod walk;
 #[cfg(feature = "alloc")]
 mod writer;
 
@@ -139,7 +139,6 @@ pub use bytemuck;
 pub use kho_block_derive::Entry;
 
 pub use addr::{PhysAddr, SetHead};
-pub use chain::{Chain, Link};
 #[doc(hidden)]
 pub use entry::derive as __derive;
 pub use entry::{Entry, EntryLayout, Field, FieldKind, FieldType};
@@ -148,24 +147,25 @@ pub use error::{
     ReadErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
 };
 #[cfg(feature = "alloc")]
-pub use foreign::{ForeignReader, ForeignSet};
+pub use foreign::{ForeignIter, ForeignSet};
+#[cfg(feature = "alloc")]
+pub use iter::{Chunks, Iter};
 #[cfg(feature = "testing")]
 pub use memory::FaultyMemory;
 pub use memory::{BlockMemory, ChainClaim, NextClaim, ReadMemory, SliceMemory, StableMemory};
+#[cfg(feature = "alloc")]
+pub use memory::{DumpError, DumpMemory, HeapMemory, Usage};
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 pub use memory::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
-#[cfg(feature = "alloc")]
-pub use memory::{HeapMemory, ImageError, ImageMemory, Usage};
 #[cfg(feature = "rayon")]
 pub use parallel::{ParChunks, ParChunksMut, ParIter};
 #[cfg(feature = "alloc")]
 pub use raw::{ChunksMut, Entries};
 #[cfg(feature = "alloc")]
-pub use reader::{Chunks, Reader};
-#[cfg(feature = "alloc")]
 pub use set::{BlockSet, IterMut};
 #[cfg(feature = "alloc")]
 pub use view::SetView;
+pub use walk::{BlockInfo, ChainWalk};
 #[cfg(feature = "alloc")]
 pub use writer::Writer;
 

@@ -2,7 +2,7 @@
 //!
 //! | trait | what it promises | what stands on it |
 //! |---|---|---|
-//! | [`ReadMemory`] | bytes can be copied out | [`Chain`](crate::Chain), [`ForeignSet`](crate::ForeignSet) |
+//! | [`ReadMemory`] | bytes can be copied out | [`ChainWalk`](crate::ChainWalk), [`ForeignSet`](crate::ForeignSet) |
 //! | [`StableMemory`] | bytes can be borrowed | [`SetView`](crate::SetView) |
 //! | [`BlockMemory`] | blocks can be owned | [`BlockSet`](crate::BlockSet) |
 
@@ -12,12 +12,12 @@ use crate::abi::DEFAULT_BLOCK_SIZE;
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, ClaimError, ReadError};
 
+#[cfg(feature = "alloc")]
+mod dump;
 #[cfg(feature = "testing")]
 mod faulty;
 #[cfg(feature = "alloc")]
 mod heap;
-#[cfg(feature = "alloc")]
-mod image;
 #[cfg(feature = "alloc")]
 mod ledger;
 #[cfg(feature = "alloc")]
@@ -28,12 +28,12 @@ mod memfd;
 mod pages;
 mod slice;
 
+#[cfg(feature = "alloc")]
+pub use dump::{DumpError, DumpMemory};
 #[cfg(feature = "testing")]
 pub use faulty::FaultyMemory;
 #[cfg(feature = "alloc")]
 pub use heap::HeapMemory;
-#[cfg(feature = "alloc")]
-pub use image::{ImageError, ImageMemory};
 #[cfg(feature = "alloc")]
 pub use ledger::Usage;
 #[cfg(all(feature = "memfd", target_os = "linux"))]

@@ -12,9 +12,9 @@ use rayon::iter::{FlattenIter, IndexedParallelIterator, IntoParallelIterator, Pa
 
 use crate::entry::Entry;
 use crate::error::ReserveError;
+use crate::iter::{Chunks, Iter};
 use crate::memory::{BlockMemory, ReadMemory, StableMemory};
 use crate::raw::{ChunksMut, Entries, Slots};
-use crate::reader::{Chunks, Reader};
 use crate::set::BlockSet;
 use crate::view::SetView;
 use crate::writer::Writer;
@@ -216,10 +216,10 @@ impl<T, M> EntryRange<'_, T, M> {
 
 impl<'a, T: Entry + Sync, M: ReadMemory> Producer for EntryRange<'a, T, M> {
     type Item = &'a T;
-    type IntoIter = Reader<'a, T, M>;
+    type IntoIter = Iter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Reader::over(self.entries, self.range)
+        Iter::over(self.entries, self.range)
     }
 
     fn split_at(self, index: usize) -> (Self, Self) {

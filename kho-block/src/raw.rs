@@ -22,8 +22,8 @@ use crate::abi::{BlockHeader, HEADER_SIZE};
 use crate::addr::PhysAddr;
 use crate::entry::Entry;
 use crate::fits::{assert_fits, count_of};
-use crate::index::Starts;
 use crate::memory::ReadMemory;
+use crate::starts::Starts;
 
 mod append;
 mod chunks;

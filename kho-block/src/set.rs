@@ -10,9 +10,9 @@ use crate::addr::SetHead;
 use crate::entry::Entry;
 use crate::error::{PushError, ReserveError, RestoreError};
 use crate::fits::checked_count_of;
+use crate::iter::Iter;
 use crate::memory::BlockMemory;
 use crate::raw::{ChunksMut, Entries, OwnedChain};
-use crate::reader::Reader;
 use crate::writer::Writer;
 
 /// A set of entries in linked blocks, in order, owned.
@@ -338,7 +338,7 @@ impl<T: Entry + fmt::Debug, M: BlockMemory> fmt::Debug for BlockSet<T, M> {
 
 impl<'a, T: Entry, M: BlockMemory> IntoIterator for &'a BlockSet<T, M> {
     type Item = &'a T;
-    type IntoIter = Reader<'a, T, M>;
+    type IntoIter = Iter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

@@ -3,17 +3,69 @@
 use core::ffi::CStr;
 use core::str::Utf8Error;
 
-/// The bytes of a field of `N`: the text, then zeros. What does not fit is cut off, between two
-/// characters; see [`try_to_field`] where that must not be.
+use thiserror::Error;
+
+/// Text that does not fit in a field of fixed size. See [`to_field`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TextError {
+    /// The text has more bytes than the field.
+    #[error("the text has {len} bytes, and the field {room}")]
+    TooLong {
+        /// Length of the text in bytes.
+        len: usize,
+        /// Size of the field in bytes.
+        room: usize,
+    },
+    /// The text has a zero byte, where a reader would end it.
+    #[error("the text has a zero byte at {at}")]
+    Zero {
+        /// Index of the byte in the text.
+        at: usize,
+    },
+}
+
+/// Returns the bytes of a field of `N` bytes: the text, then zeros.
 ///
 /// ```
 /// use kho_block::text;
 ///
-/// assert_eq!(text::to_field("vm1"), *b"vm1\0\0");
-/// assert_eq!(text::to_field("Grüße"), *b"Gr\xc3\xbc\0"); // of ß one byte of two would fit
+/// assert_eq!(text::to_field("vm1"), Ok(*b"vm1\0\0"));
+/// let error = text::to_field::<4>("vm100").unwrap_err();
+/// assert_eq!(error.to_string(), "the text has 5 bytes, and the field 4");
+/// ```
+///
+/// # Errors
+/// The text has more than `N` bytes, or a zero byte.
+pub const fn to_field<const N: usize>(text: &str) -> Result<[u8; N], TextError> {
+    let text = text.as_bytes();
+    if text.len() > N {
+        return Err(TextError::TooLong { len: text.len(), room: N });
+    }
+    let mut field = [0; N];
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] == 0 {
+            return Err(TextError::Zero { at });
+        }
+        field[at] = text[at];
+        at += 1;
+    }
+    Ok(field)
+}
+
+/// Returns the bytes of a field of `N` bytes: as many whole characters of the text as fit, then zeros.
+///
+/// For text that is only shown. Two names that are cut off may become one: use [`to_field`] for names.
+///
+/// ```
+/// use kho_block::text;
+///
+/// assert_eq!(text::to_field_truncated("vm1"), *b"vm1\0\0");
+/// assert_eq!(text::to_field_truncated("Grüße"), *b"Gr\xc3\xbc\0"); // ß has two bytes, one would fit
 /// ```
 #[must_use]
-pub fn to_field<const N: usize>(text: &str) -> [u8; N] {
+pub fn to_field_truncated<const N: usize>(text: &str) -> [u8; N] {
     let mut end = text.len().min(N);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -23,21 +75,7 @@ pub fn to_field<const N: usize>(text: &str) -> [u8; N] {
     field
 }
 
-/// The bytes of a field of `N`: the text, then zeros; `None` if it does not fit, or holds a zero. For
-/// names that something is found by, of which no two may become one.
-///
-/// ```
-/// use kho_block::text;
-///
-/// assert_eq!(text::try_to_field("vm1"), Some(*b"vm1\0\0"));
-/// assert_eq!(text::try_to_field::<4>("vm100"), None);
-/// ```
-#[must_use]
-pub fn try_to_field<const N: usize>(text: &str) -> Option<[u8; N]> {
-    (text.len() <= N && !text.contains('\0')).then(|| to_field(text))
-}
-
-/// The text in a field, up to the first zero or the end.
+/// Returns the text in a field, up to the first zero byte or the end of the field.
 ///
 /// ```
 /// use kho_block::text;

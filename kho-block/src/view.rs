@@ -8,9 +8,9 @@ use crate::addr::{PhysAddr, SetHead};
 use crate::entry::Entry;
 use crate::error::RestoreError;
 use crate::fits::checked_count_of;
+use crate::iter::{Chunks, Iter};
 use crate::memory::{ReadMemory, StableMemory};
 use crate::raw::{Entries, LentChain};
-use crate::reader::{Chunks, Reader};
 
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// Whether there are no entries.
@@ -36,8 +36,8 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// The entries in order.
     #[doc(alias = "kho_block_set_it_init")]
     #[must_use]
-    pub fn iter(&self) -> Reader<'_, T, M> {
-        Reader::new(self)
+    pub fn iter(&self) -> Iter<'_, T, M> {
+        Iter::new(self)
     }
 
     /// The entries block by block: one slice for each, never empty.
@@ -84,7 +84,7 @@ impl<T: Entry, M: ReadMemory> Index<usize> for Entries<T, M> {
 
 impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a Entries<T, M> {
     type Item = &'a T;
-    type IntoIter = Reader<'a, T, M>;
+    type IntoIter = Iter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -106,7 +106,7 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
 /// that matters, compare their [`blocks`](Entries::blocks).
 ///
 /// ```
-/// use kho_block::{ImageMemory, PhysAddr, SetHead, SetView};
+/// use kho_block::{DumpMemory, PhysAddr, SetHead, SetView};
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry};
 /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// # #[repr(C)]
@@ -116,7 +116,7 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
 /// block[8] = 1; // one entry follows (on a little-endian machine)
 /// # block[8..16].copy_from_slice(&1_u64.to_ne_bytes());
 /// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
-/// let mut image = ImageMemory::new();
+/// let mut image = DumpMemory::new();
 /// image.insert(PhysAddr::new(0x5000), block)?;
 ///
 /// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
@@ -196,7 +196,7 @@ impl<T: Entry, M: StableMemory> Deref for SetView<'_, T, M> {
 
 impl<'a, T: Entry, M: StableMemory> IntoIterator for &'a SetView<'_, T, M> {
     type Item = &'a T;
-    type IntoIter = Reader<'a, T, M>;
+    type IntoIter = Iter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

@@ -15,8 +15,9 @@ use std::ptr::NonNull;
 
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{
-    AllocError, AllocErrorKind, BlockMemory, BlockSet, Chain, ClaimError, ClaimErrorKind, Entry,
-    ForeignSet, ImageMemory, PhysAddr, ReadError, ReadErrorKind, ReadMemory, SetHead, SetView,
+    AllocError, AllocErrorKind, BlockMemory, BlockSet, ChainWalk, ClaimError, ClaimErrorKind,
+    DumpMemory, Entry, ForeignSet, PhysAddr, ReadError, ReadErrorKind, ReadMemory, SetHead,
+    SetView,
 };
 use serde_json::Value;
 
@@ -103,8 +104,8 @@ fn text<const N: usize>(value: &Value) -> [u8; N] {
 }
 
 impl Capture {
-    fn image(&self) -> ImageMemory<'_> {
-        let mut image = ImageMemory::new();
+    fn image(&self) -> DumpMemory<'_> {
+        let mut image = DumpMemory::new();
         for (addr, page) in &self.pages {
             image.insert(PhysAddr::new(*addr), page).unwrap();
         }
@@ -141,10 +142,10 @@ impl Capture {
     }
 }
 
-/// Checks a set's blocks as `Chain` sees them against a list in the JSON.
+/// Checks a set's blocks as `ChainWalk` sees them against a list in the JSON.
 fn assert_blocks<T: Entry>(memory: &impl ReadMemory, head: SetHead<T>, said: &Value) {
     let said = list(said).iter().map(|block| ["pa", "count", "next"].map(|k| number(&block[k])));
-    let seen = Chain::new(memory, head.addr(), size_of::<T>())
+    let seen = ChainWalk::new(memory, head.addr(), size_of::<T>())
         .map(|link| link.unwrap())
         .map(|link| [link.addr.get(), link.count as u64, link.next.get()]);
     assert!(seen.eq(said));

@@ -47,7 +47,7 @@ mod two_sides {
             let mut slots = BlockSet::new_in(&memory);
             slots.push(MemorySlot { guest: 0, len: 0xa_0000 })?;
             slots.push(MemorySlot { guest: 0x10_0000, len: (megabytes << 20) - 0x10_0000 })?;
-            vms.push(Vm { name: text::to_field(name), slots: slots.hand_over() })?;
+            vms.push(Vm { name: text::to_field_truncated(name), slots: slots.hand_over() })?;
         }
         let head = vms.hand_over();
 

@@ -138,7 +138,7 @@ impl PageMemory<'_> {
     /// A memory without pages, with blocks of 4 KiB.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 }
 
@@ -146,10 +146,10 @@ impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
     /// A memory without pages, with blocks of `BLOCK_SIZE` bytes: of 128 MiB, it does not compile.
     ///
     /// ```compile_fail,E0080
-    /// let memory = kho_luo::PageMemory::<{ 128 << 20 }>::with_block_size();
+    /// let memory = kho_luo::PageMemory::<{ 128 << 20 }>::new_with_block_size();
     /// ```
     #[must_use]
-    pub fn with_block_size() -> Self {
+    pub fn new_with_block_size() -> Self {
         const { assert!(is_block_size(BLOCK_SIZE), "not a block size") };
         Self { pages: Mutex::default(), bytes: PhantomData }
     }

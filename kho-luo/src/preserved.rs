@@ -35,10 +35,10 @@ use thiserror::Error;
 /// six. The map keeps a few words.
 ///
 /// ```no_run
-/// use kho_block::{ImageMemory, PhysAddr};
+/// use kho_block::{DumpMemory, PhysAddr};
 /// use kho_luo::{KhoTree, PreservedMap};
 ///
-/// # let image = ImageMemory::new();
+/// # let image = DumpMemory::new();
 /// let tree = KhoTree::read(&image, PhysAddr::new(0x69_5000))?;
 /// let map = PreservedMap::new(&image, tree.memory_map);
 /// match map.block_at(tree.luo()?)? {

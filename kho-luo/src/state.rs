@@ -33,10 +33,10 @@ use crate::warning::Warning;
 /// at most [`MAX_FAULTS`](Self::MAX_FAULTS) are kept, less than 1 MiB.
 ///
 /// ```no_run
-/// use kho_block::ImageMemory;
+/// use kho_block::DumpMemory;
 /// use kho_luo::LuoState;
 ///
-/// # let image = ImageMemory::new();
+/// # let image = DumpMemory::new();
 /// let state = LuoState::find(&image, 0..1 << 32)?;
 /// for session in &state.sessions {
 ///     println!("{}: {} files", session.name, session.files.len());

@@ -207,14 +207,14 @@ impl KhoTree {
     ///
     /// Costs one read for each page there is, and a second one of at most a page where it begins as a
     /// device tree. What there is, the memory says by
-    /// [`next_readable`](ReadMemory::next_readable): in an [`ImageMemory`](kho_block::ImageMemory)
+    /// [`next_readable`](ReadMemory::next_readable): in an [`DumpMemory`](kho_block::DumpMemory)
     /// the range may be all addresses, however far apart its pieces are.
     ///
     /// ```
-    /// use kho_block::ImageMemory;
+    /// use kho_block::DumpMemory;
     /// use kho_luo::KhoTree;
     ///
-    /// let image = ImageMemory::new(); // of all RAM
+    /// let image = DumpMemory::new(); // of all RAM
     /// for (addr, tree) in KhoTree::scan(&image, 0..u64::MAX) {
     ///     println!("{addr}: {} nodes", tree.nodes.len());
     /// }

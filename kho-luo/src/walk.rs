@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use bytemuck::Zeroable;
 use kho_block::abi::{DEFAULT_BLOCK_LIMIT, count_per_block};
 use kho_block::{
-    Chain, Entry, PhysAddr, ReadError, ReadErrorKind, ReadMemory, RestoreError, RestoreErrorKind,
-    SetHead,
+    ChainWalk, Entry, PhysAddr, ReadError, ReadErrorKind, ReadMemory, RestoreError,
+    RestoreErrorKind, SetHead,
 };
 
 use crate::abi::{
@@ -209,7 +209,7 @@ impl<'m, M: ReadMemory> Walk<'m, M> {
     ) -> Result<Read<T>, Stop> {
         let max = count_per_block(M::BLOCK_SIZE, size_of::<T>());
         let mut read = Read { entries: Vec::new(), blocks: Vec::new(), complete: false };
-        for link in Chain::new(self.memory, head.addr(), size_of::<T>()) {
+        for link in ChainWalk::new(self.memory, head.addr(), size_of::<T>()) {
             let link = match link {
                 Ok(link) => link,
                 Err(restore) => {

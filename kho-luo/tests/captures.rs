@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Capture, PAGE, addrs, captures, handed_over, kho_tree, list, number, tree};
-use kho_block::{ImageMemory, PhysAddr};
+use kho_block::{DumpMemory, PhysAddr};
 use kho_luo::{
     KhoTree, LuoFile, LuoRoot, LuoState, PageMemory, Preserved, PreservedMap, SessionName,
     StateError, TreeErrorKind, abi, write_sessions,
@@ -155,7 +155,7 @@ fn the_latest_root_is_found() {
     image.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
     assert_eq!(LuoState::find(&image, 0..1 << 30), Ok(captured(&capture)));
     assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().addr.get(), 0x1_0000);
-    let mut changed = ImageMemory::new();
+    let mut changed = DumpMemory::new();
     for (addr, bytes) in image.pieces() {
         let bytes = if addr.get() == 0x1_0000 { bytemuck::bytes_of(&newer) } else { bytes };
         changed.insert(addr, bytes).unwrap();
@@ -165,7 +165,7 @@ fn the_latest_root_is_found() {
 
 #[test]
 fn a_scan_ends_with_the_address_space() {
-    let image = ImageMemory::new();
+    let image = DumpMemory::new();
     assert_eq!(KhoTree::scan(&image, u64::MAX - 0x5000..u64::MAX).count(), 0);
     assert_eq!(KhoTree::scan(&image, u64::MAX..u64::MAX).count(), 0);
 }
@@ -229,7 +229,7 @@ fn trees_that_are_wrong() {
     let small = KhoTree::parse(&tree(good, vec![handed_over("LUO", 0x5000, 31)])).unwrap();
     assert_eq!(small.luo(), Err(Kind::LuoTooSmall { size: 31 }));
 
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(PhysAddr::new(0x4000), &long).unwrap();
     image.insert(PhysAddr::new(0x5000), &[0; 4096][..]).unwrap();
     let read = |addr| KhoTree::read(&image, PhysAddr::new(addr)).unwrap_err();

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use common::{Counting, PAGE, World, captures, kho_tree};
 use kho_block::{
-    BlockMemory, BlockSet, HeapMemory, ImageMemory, MemfdMemory, PhysAddr, ReadError,
-    ReadErrorKind, ReadMemory, SealedMemfd, SetHead, SliceMemory,
+    BlockMemory, BlockSet, DumpMemory, HeapMemory, MemfdMemory, PhysAddr, ReadError, ReadErrorKind,
+    ReadMemory, SealedMemfd, SetHead, SliceMemory,
 };
 use kho_luo::{KhoTree, LuoFile, LuoState, PageMemory, SessionErrorKind, StateError};
 
@@ -69,7 +69,7 @@ fn sessions(count: u64) -> World {
 /// Each session's files lead back to their first block; whoever asks again is led along a chain that
 /// does not end.
 struct Changing<'a> {
-    image: ImageMemory<'a>,
+    image: DumpMemory<'a>,
     asked: RefCell<BTreeMap<u64, u32>>,
 }
 
@@ -172,7 +172,7 @@ fn long_chains_that_many_share() {
 }
 
 /// An image in which the nodes of one tree are part of 15 others, which begin on each page before.
-fn overlapping(groups: u64) -> ImageMemory<'static> {
+fn overlapping(groups: u64) -> DumpMemory<'static> {
     let whole = kho_tree(0x5000);
     let mut bytes = vec![0; 16 * PAGE];
     for page in 0..16 {
@@ -181,7 +181,7 @@ fn overlapping(groups: u64) -> ImageMemory<'static> {
         bytes[at..at + whole.len()].copy_from_slice(&whole);
         bytes[at + 4..at + 8].copy_from_slice(&rest.to_be_bytes());
     }
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     for group in 0..groups {
         image.insert(PhysAddr::new((group + 1) << 16), bytes.clone()).unwrap();
     }
@@ -202,7 +202,7 @@ fn trees_that_overlap_are_read_once() {
 #[test]
 fn a_scan_goes_by_what_there_is() {
     let tree = kho_tree(0x5000);
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     let mut at =
         |addr: u64, bytes: &[u8]| image.insert(PhysAddr::new(addr), bytes.to_vec()).unwrap();
     // Pieces inside of a page, one over the start of one, one that ends with a page's first byte.
@@ -231,7 +231,7 @@ fn memories_say_what_there_is() {
     page[..tree.len()].copy_from_slice(&tree);
     let base = PhysAddr::new(1 << 44);
     let slice = SliceMemory::new(base, &page);
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(base, &page).unwrap();
     assert_eq!(KhoTree::scan(&slice, 0..u64::MAX).count(), 1);
     assert_eq!(KhoTree::scan(&&slice, 0..u64::MAX).count(), 1);

@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Counting, PAGE, World, captures, kho_tree_with_map};
-use kho_block::{ImageMemory, PhysAddr, ReadErrorKind, ReadMemory};
+use kho_block::{DumpMemory, PhysAddr, ReadErrorKind, ReadMemory};
 use kho_luo::{
     FileErrorKind, LuoState, MapErrorKind, Part, Preserved, PreservedMap, SessionErrorKind,
     Severity, StateError, TreeErrorKind,
@@ -70,8 +70,8 @@ impl<const SIZE: usize> Map<SIZE> {
         self.0.iter().map(|(addr, words)| (*addr, bytemuck::cast_slice(words).to_vec()))
     }
 
-    fn image(&self) -> ImageMemory<'static, SIZE> {
-        let mut image = ImageMemory::with_block_size();
+    fn image(&self) -> DumpMemory<'static, SIZE> {
+        let mut image = DumpMemory::new_with_block_size();
         for (addr, page) in self.pages() {
             image.insert(PhysAddr::new(addr), page).unwrap();
         }
@@ -88,7 +88,7 @@ fn at<M: ReadMemory>(map: &PreservedMap<'_, M>, addr: u64) -> Option<(u64, u64)>
 /// 0 and 0.
 #[test]
 fn known_words() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     let mut page = |addr: u64, words: &[(usize, u64)]| {
         let mut page = vec![0_u64; PAGE / 8];
         for (index, word) in words {
@@ -144,7 +144,7 @@ fn pages_of_each_size() {
 /// A table that leads to itself on every level, and nowhere else.
 #[test]
 fn tables_that_lead_to_themselves() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     let words = vec![MAP; PAGE / 8];
     image.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&words).to_vec()).unwrap();
     let memory = Counting::new(image);
@@ -153,7 +153,7 @@ fn tables_that_lead_to_themselves() {
     let _ = map.block_at(PhysAddr::new(0x7000)).unwrap();
     assert!(memory.reads.get() <= 312, "{}", memory.reads.get());
     let empty = vec![0_u64; PAGE / 8];
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&empty).to_vec()).unwrap();
     let map = PreservedMap::new(&image, PhysAddr::new(MAP));
     assert_eq!(at(&map, 0x7000), None);

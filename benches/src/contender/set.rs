@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kho_block::abi::DEFAULT_BLOCK_LIMIT;
-use kho_block::{BlockMemory, BlockSet, HeapMemory, MemfdMemory, Reader, Writer};
+use kho_block::{BlockMemory, BlockSet, HeapMemory, Iter, MemfdMemory, Writer};
 
 use super::{Array, Contender, Cursor, Push, Reversible, Write};
 use crate::Sample;
@@ -102,7 +102,7 @@ impl<T: Sample, M: Memory> Array<T> for Blocks<T, M> {
         Self: 'a;
 
     type Cursor<'a>
-        = Reader<'a, T, Arc<M>>
+        = Iter<'a, T, Arc<M>>
     where
         Self: 'a;
 
@@ -151,7 +151,7 @@ impl<T: Sample, M: Memory> Write<T> for Writer<'_, T, Arc<M>> {
     }
 }
 
-impl<'a, T: Sample, M: Memory> Cursor<'a, T> for Reader<'a, T, Arc<M>> {
+impl<'a, T: Sample, M: Memory> Cursor<'a, T> for Iter<'a, T, Arc<M>> {
     #[inline]
     fn seek(&mut self, index: usize) {
         self.seek(index);

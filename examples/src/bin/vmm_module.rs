@@ -203,8 +203,11 @@ fn guest() -> Guest {
     };
     let slot = |guest_address, bytes, token| MemorySlot { guest_address, bytes, token, flags: 0 };
     let device = |name: &str| {
-        let state =
-            Device { name: text::to_field(name), features: 0x1_3000_0000, queue: [256, 17, 17, 1] };
+        let state = Device {
+            name: text::to_field_truncated(name),
+            features: 0x1_3000_0000,
+            queue: [256, 17, 17, 1],
+        };
         LiveDevice { state, busy: false, frozen: false }
     };
     Guest {

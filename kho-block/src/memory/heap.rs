@@ -31,7 +31,7 @@ use crate::error::{
 /// use kho_block::HeapMemory;
 ///
 /// let memory = HeapMemory::new(); // blocks of 4 KiB
-/// let arm64 = HeapMemory::<65536>::with_block_size();
+/// let arm64 = HeapMemory::<65536>::new_with_block_size();
 /// # let _ = (memory, arm64);
 /// ```
 pub struct HeapMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
@@ -75,14 +75,14 @@ impl HeapMemory {
     /// An empty memory with blocks of 4 KiB. Allocates nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 }
 
 impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
     /// An empty memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing yet.
     #[must_use]
-    pub const fn with_block_size() -> Self {
+    pub const fn new_with_block_size() -> Self {
         const { assert_block_size(BLOCK_SIZE) };
         let ledger = Ledger::new();
         Self { blocks: Lock::new(Blocks { ledger, extents: Vec::new(), recent: 0 }) }
@@ -108,7 +108,7 @@ impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
 
 impl<const BLOCK_SIZE: usize> Default for HeapMemory<BLOCK_SIZE> {
     fn default() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 }
 

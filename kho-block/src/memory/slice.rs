@@ -7,7 +7,7 @@ use crate::error::{ReadError, ReadErrorKind};
 
 /// Bytes in a row, the first of them at a given address: a dump, a mapping, a file in memory.
 ///
-/// Where there are several pieces, see [`ImageMemory`](crate::ImageMemory).
+/// Where there are several pieces, see [`DumpMemory`](crate::DumpMemory).
 ///
 /// ```
 /// use kho_block::{PhysAddr, ReadMemory, SliceMemory};
@@ -29,14 +29,14 @@ impl<'a> SliceMemory<'a> {
     /// Memory that starts at `base`, with blocks of 4 KiB.
     #[must_use]
     pub const fn new(base: PhysAddr, bytes: &'a [u8]) -> Self {
-        Self::with_block_size(base, bytes)
+        Self::new_with_block_size(base, bytes)
     }
 }
 
 impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
     /// Memory that starts at `base`, with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
-    pub const fn with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
+    pub const fn new_with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
         const { assert_block_size(BLOCK_SIZE) };
         Self { base, bytes }
     }

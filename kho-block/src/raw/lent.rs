@@ -7,10 +7,10 @@ use core::ptr::NonNull;
 use super::Entries;
 use crate::abi::{BlockHeader, HEADER_SIZE};
 use crate::addr::{PhysAddr, SetHead};
-use crate::chain::{Walk, exact_error};
 use crate::entry::Entry;
 use crate::error::{RestoreError, RestoreErrorKind};
 use crate::memory::StableMemory;
+use crate::walk::{ChainCheck, exact_error};
 
 /// Entries whose blocks are borrowed for `'m`.
 ///
@@ -39,7 +39,7 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
     ) -> Result<Self, RestoreError> {
         let mut chain = Self { entries: Entries::empty(), memory: PhantomData };
         chain.entries.head = head.addr();
-        let mut walk = Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
+        let mut walk = ChainCheck::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
         let mut addr = head.addr();
         while !addr.is_null() {
             addr = chain
@@ -53,7 +53,7 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
     fn lend_block(
         &mut self,
         memory: &'m M,
-        walk: &mut Walk,
+        walk: &mut ChainCheck,
         addr: PhysAddr,
     ) -> Result<PhysAddr, RestoreError> {
         let position = walk.position();

@@ -12,12 +12,12 @@ use smallvec::CollectionAllocErr;
 use super::{ChunksMut, Entries, prefetch, read_header, stream};
 use crate::abi::{BlockHeader, countable_blocks};
 use crate::addr::{PhysAddr, SetHead};
-use crate::chain::{Walk, exact_error};
 use crate::entry::Entry;
 use crate::error::{
     ClaimError, ClaimErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
 };
 use crate::memory::{BlockMemory, ChainClaim, NextClaim};
+use crate::walk::{ChainCheck, exact_error};
 
 /// Entries whose blocks belong to this value, with the memory they came from.
 ///
@@ -53,7 +53,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             return Ok(chain);
         }
         let mut claim = Claim {
-            walk: Walk::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit),
+            walk: ChainCheck::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit),
             error: None,
             is_failing: false,
             entries,
@@ -316,7 +316,7 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
     /// What has to succeed before the block at `addr` is claimed, so that nothing can fail between
     /// the claim and the table.
     #[inline]
-    fn prepare_claim(&mut self, walk: &mut Walk, addr: PhysAddr) -> Result<(), RestoreError> {
+    fn prepare_claim(&mut self, walk: &mut ChainCheck, addr: PhysAddr) -> Result<(), RestoreError> {
         walk.enter(addr)?;
         if self.blocks.len() < self.blocks.capacity() {
             return Ok(());
@@ -335,7 +335,7 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
 /// The claim of a chain whose blocks go into a table.
 struct Claim<'a, T, M> {
     entries: &'a mut Entries<T, M>,
-    walk: Walk,
+    walk: ChainCheck,
     /// What is wrong with the chain, once that is known.
     error: Option<RestoreError>,
     /// Blocks are being given back.

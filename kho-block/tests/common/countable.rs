@@ -14,7 +14,7 @@ pub(crate) trait Countable: BlockMemory {
 
 impl<const B: usize> Countable for HeapMemory<B> {
     fn make() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 
     fn usage(&self) -> Usage {

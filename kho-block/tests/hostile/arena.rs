@@ -7,8 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 use kho_block::{
-    BlockMemory, BlockSet, Chain, FaultyMemory, ForeignSet, HeapMemory, ImageMemory, MemfdMemory,
-    PhysAddr, ReadError, ReadMemory, RestoreError, SealedMemfd, SetView, StableMemory, Usage,
+    BlockMemory, BlockSet, ChainWalk, DumpMemory, FaultyMemory, ForeignSet, HeapMemory,
+    MemfdMemory, PhysAddr, ReadError, ReadMemory, RestoreError, SealedMemfd, SetView, StableMemory,
+    Usage,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
@@ -121,7 +122,7 @@ impl<'m, M: Counted> Arena<'m, M> {
         assert_chain(
             plan,
             &self.space,
-            Chain::with_limit(&faulty, head.addr(), size_of::<Item>(), plan.limit),
+            ChainWalk::with_limit(&faulty, head.addr(), size_of::<Item>(), plan.limit),
         );
         assert!(faulty.reads() - reads <= plan.limit, "a chain reads each header once");
         assert!(self.snapshot() == before, "a restore left a trace");
@@ -187,7 +188,7 @@ fn check_lent(memory: impl StableMemory, plan: &Plan, space: &Space) {
     check_read(plan, &expected, foreign.map(|set| set.iter().map(Result::unwrap).collect()));
 
     memory.reads.set(0);
-    let chain = Chain::with_limit(&memory, head.addr(), size_of::<Item>(), plan.limit);
+    let chain = ChainWalk::with_limit(&memory, head.addr(), size_of::<Item>(), plan.limit);
     assert_chain(plan, space, chain);
     assert!(memory.reads.get() <= plan.limit, "a chain reads each header once");
 }
@@ -207,7 +208,7 @@ fn flat_space(base: u64, blocks: usize) -> Space {
 
 fn check_image(plan: &Plan) {
     let space = flat_space(0x7000, plan.blocks.len());
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     for (number, addr) in space.blocks.iter().enumerate() {
         image.insert(PhysAddr::new(*addr), plan.page(number, &space)).unwrap();
     }

@@ -3,8 +3,8 @@
 use kho_block::abi::{HEADER_SIZE, MAX_BLOCK_SIZE};
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{
-    BlockSet, Chain, Entry, ForeignSet, HeapMemory, PhysAddr, ReadError, ReadErrorKind, ReadMemory,
-    ReserveErrorKind, RestoreError, RestoreErrorKind, SetHead, SetView, StableMemory,
+    BlockSet, ChainWalk, Entry, ForeignSet, HeapMemory, PhysAddr, ReadError, ReadErrorKind,
+    ReadMemory, ReserveErrorKind, RestoreError, RestoreErrorKind, SetHead, SetView, StableMemory,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
@@ -54,7 +54,7 @@ fn check(blocks: usize) {
     let memory = Overlapping::new(blocks);
     let foreign = ForeignSet::restore_with_limit(&memory, HEAD, usize::MAX);
     let view = SetView::restore_with_limit(&memory, HEAD, usize::MAX);
-    let chain = Chain::with_limit(&memory, HEAD.addr(), 1, usize::MAX).last().unwrap();
+    let chain = ChainWalk::with_limit(&memory, HEAD.addr(), 1, usize::MAX).last().unwrap();
     let Some(len) = FULL.checked_mul(blocks) else {
         let limit = usize::MAX / FULL;
         let error = foreign.map(drop).unwrap_err();
@@ -87,7 +87,7 @@ fn more_than_a_32_bit_number() {
 /// Room for more entries than a number holds is refused for their number, before any is looked for.
 #[test]
 fn room_for_too_many() {
-    let memory = HeapMemory::<MAX_BLOCK_SIZE>::with_block_size();
+    let memory = HeapMemory::<MAX_BLOCK_SIZE>::new_with_block_size();
     let mut set = BlockSet::<Byte, _>::new_in(&memory);
     set.set_block_limit(usize::MAX);
     let error = set.try_reserve(usize::MAX).unwrap_err();

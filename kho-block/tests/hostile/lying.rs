@@ -8,8 +8,8 @@ use std::sync::Arc;
 use kho_block::abi::DEFAULT_BLOCK_LIMIT;
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{
-    BlockSet, Chain, Entry, ForeignSet, HeapMemory, PhysAddr, ReadError, ReadErrorKind, ReadMemory,
-    RestoreErrorKind, SetHead, SetView, StableMemory,
+    BlockSet, ChainWalk, Entry, ForeignSet, HeapMemory, PhysAddr, ReadError, ReadErrorKind,
+    ReadMemory, RestoreErrorKind, SetHead, SetView, StableMemory,
 };
 
 use crate::plan::{FIT, Item};
@@ -59,7 +59,7 @@ fn endless_chain_ends_at_the_limit() {
     assert_eq!(error.kind, RestoreErrorKind::TooLong { limit });
     assert_eq!((error.position, error.addr.get()), (limit, 0x1000 * (limit as u64 + 1)));
     assert_eq!(memory.asked.get(), 2 * limit);
-    assert_eq!(Chain::new(&memory, HEAD.addr(), 32).count(), limit + 1);
+    assert_eq!(ChainWalk::new(&memory, HEAD.addr(), 32).count(), limit + 1);
 }
 
 /// The first time round the chain is fine, and any entry is asked for after that fails or lies.
@@ -111,7 +111,7 @@ fn another_answer_each_time() {
             Err(error) => assert!(error.position <= limit),
         }
         memory.asked.set(0);
-        let chain = Chain::with_limit(&memory, HEAD.addr(), 32, limit);
+        let chain = ChainWalk::with_limit(&memory, HEAD.addr(), 32, limit);
         assert!(chain.count() <= limit + 1);
     }
 }

@@ -196,7 +196,7 @@ fn default_limit_is_ten_thousand() {
     assert!(arena.snapshot() == before);
     let error = kho_block::ForeignSet::<Item, _>::restore(&memory, head).unwrap_err();
     assert_eq!((error.position, error.addr.get()), (10_000, arena.space.blocks[10_000]));
-    let walked = kho_block::Chain::new(&memory, head.addr(), size_of::<Item>());
+    let walked = kho_block::ChainWalk::new(&memory, head.addr(), size_of::<Item>());
     assert_eq!(walked.filter(|link| link.is_ok()).count(), 10_000);
 
     let plan = plan.head(To::Block(1));
@@ -303,7 +303,7 @@ fn edges_of_a_memfd() {
 #[test]
 fn other_block_sizes() {
     fn refuses<const SIZE: usize>() {
-        let memory = HeapMemory::<SIZE>::with_block_size();
+        let memory = HeapMemory::<SIZE>::new_with_block_size();
         let fit = (SIZE - 16) / 32;
         let block = memory.allocate().unwrap();
         let addr = memory.addr_of(block);

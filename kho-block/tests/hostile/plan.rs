@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kho_block::bytemuck::{self, Pod, Zeroable};
-use kho_block::{Entry, Link, PhysAddr, RestoreError, RestoreErrorKind, SetHead};
+use kho_block::{BlockInfo, Entry, PhysAddr, RestoreError, RestoreErrorKind, SetHead};
 
 pub(crate) const BLOCK: usize = 4096;
 /// The block that entries of a set say they are in which is no part of a plan.
@@ -225,12 +225,12 @@ impl Fault {
     }
 }
 
-/// Checks what `Chain` yields. It sees a cycle late, or the limit first; all else is exact.
+/// Checks what `ChainWalk` yields. It sees a cycle late, or the limit first; all else is exact.
 #[track_caller]
 pub(crate) fn assert_chain(
     plan: &Plan,
     space: &Space,
-    yielded: impl Iterator<Item = Result<Link, RestoreError>>,
+    yielded: impl Iterator<Item = Result<BlockInfo, RestoreError>>,
 ) {
     let known = space.numbers();
     let expected = walk(plan, space);

@@ -72,7 +72,7 @@ pub(crate) enum End {
     AbortByPanic,
 }
 
-/// A call of a `Reader`.
+/// A call of a `Iter`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Read {
     Next,

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::ptr;
 
 use kho_block::bytemuck::{bytes_of, cast_slice};
-use kho_block::{Entries, ReadMemory, Reader};
+use kho_block::{Entries, Iter, ReadMemory};
 
 use crate::TestEntry;
 use crate::naive::Naive;
@@ -90,7 +90,7 @@ fn check_all<'a, T: TestEntry, M: ReadMemory>(
 fn fold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
-    reader: &Reader<'_, T, M>,
+    reader: &Iter<'_, T, M>,
     mut left: Range<usize>,
 ) {
     reader.clone().for_each(|entry| {
@@ -102,7 +102,7 @@ fn fold<T: TestEntry, M: ReadMemory>(
 fn rfold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
-    reader: &Reader<'_, T, M>,
+    reader: &Iter<'_, T, M>,
     mut left: Range<usize>,
 ) {
     reader.clone().rfold((), |(), entry| {

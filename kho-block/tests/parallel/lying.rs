@@ -119,7 +119,7 @@ fn every_lie_leaves_the_set_as_it_was() {
                     {
                         continue;
                     }
-                    let memory = Memory::with_block_size();
+                    let memory = Memory::new_with_block_size();
                     let mut set = numbered(&memory, before);
                     // Room for more, so that no slot is out of reach.
                     set.try_reserve(10 * PER_BLOCK).unwrap();

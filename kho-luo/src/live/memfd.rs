@@ -69,7 +69,7 @@ impl MemfdHead {
             block_size,
             head: head.addr(),
             fingerprint: T::LAYOUT.fingerprint,
-            entry_name: text::to_field(T::NAME),
+            entry_name: text::to_field_truncated(T::NAME),
         }
     }
 
@@ -322,7 +322,7 @@ impl Session {
     ) -> Result<(SealedMemfd<BLOCK_SIZE>, SetHead<T>), RetrieveMemoryError> {
         let fd = self.retrieve(token)?;
         let head = load_head::<T, BLOCK_SIZE>(&fd)?;
-        Ok((SealedMemfd::with_block_size(fd)?, head))
+        Ok((SealedMemfd::open_with_block_size(fd)?, head))
     }
 
     /// Preserves a memory unsealed, with the head of the set that was handed over in it: for a

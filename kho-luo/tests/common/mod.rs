@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use kho_block::{ImageMemory, PhysAddr, ReadError, ReadMemory};
+use kho_block::{DumpMemory, PhysAddr, ReadError, ReadMemory};
 use kho_luo::{FileState, LuoState, StateError, write_flbs};
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn image(&self) -> ImageMemory<'_> {
-        let mut image = ImageMemory::new();
+    pub fn image(&self) -> DumpMemory<'_> {
+        let mut image = DumpMemory::new();
         for (addr, page) in &self.pages {
             image.insert(PhysAddr::new(*addr), page).unwrap();
         }

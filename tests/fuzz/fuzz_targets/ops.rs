@@ -155,7 +155,7 @@ fn compare(input: &mut Input<'_>, set: &Set<'_>, model: &[Item]) {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
-    let memory = Memory::new(HeapMemory::with_block_size());
+    let memory = Memory::new(HeapMemory::new_with_block_size());
     let counts: Vec<_> = (0..input.below(6)).map(|_| 1 + input.below(PER_BLOCK)).collect();
     let (head, mut model) = craft(&memory, &counts);
     let mut set = BlockSet::restore(&memory, head).unwrap();

@@ -5,14 +5,14 @@
 use std::collections::HashMap;
 
 use kho_block::{
-    BlockMemory, BlockSet, Chain, ForeignSet, HeapMemory, ImageMemory, PhysAddr, ReadMemory,
+    BlockMemory, BlockSet, ChainWalk, DumpMemory, ForeignSet, HeapMemory, PhysAddr, ReadMemory,
     RestoreError, RestoreErrorKind, SetHead, SetView,
 };
 use kho_block_fuzz::{BLOCK, Input, Item, PER_BLOCK};
 use libfuzzer_sys::fuzz_target;
 
 type Heap = HeapMemory<BLOCK>;
-type Image<'a> = ImageMemory<'a, BLOCK>;
+type Image<'a> = DumpMemory<'a, BLOCK>;
 
 /// Where a link leads, in whatever memory.
 #[derive(Clone, Copy)]
@@ -154,7 +154,7 @@ fn check_read(plan: &Plan, space: &Space, memory: &impl ReadMemory) {
 
     let mut entries = Vec::new();
     let mut end = None;
-    for link in Chain::with_limit(memory, head.addr(), size_of::<Item>(), plan.limit) {
+    for link in ChainWalk::with_limit(memory, head.addr(), size_of::<Item>(), plan.limit) {
         assert!(end.is_none());
         match link {
             Ok(link) => {
@@ -185,7 +185,7 @@ fn check_image(plan: &Plan) {
         owned: addr(blocks + 1),
         keeps_states: false,
     };
-    let mut image = Image::with_block_size();
+    let mut image = Image::new_with_block_size();
     for (number, addr) in space.blocks.iter().enumerate() {
         let page = plan.page(number, &space);
         image.insert(PhysAddr::new(*addr), page.to_vec()).unwrap();
@@ -199,7 +199,7 @@ fn check_image(plan: &Plan) {
 }
 
 fn check_heap(plan: &Plan) {
-    let memory = Heap::with_block_size();
+    let memory = Heap::new_with_block_size();
     let mut neighbour = BlockSet::new_in(&memory);
     neighbour.push(Item::new(0)).unwrap();
     let blocks: Vec<_> = plan.blocks.iter().map(|_| memory.allocate().unwrap()).collect();

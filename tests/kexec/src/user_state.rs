@@ -90,7 +90,7 @@ pub fn create(memory: &MemfdMemory) -> Result<SetHead<Tenant>> {
             })?;
         }
         tenants.push(Tenant {
-            name: text::to_field(&tenant_name(tenant)),
+            name: text::to_field_truncated(&tenant_name(tenant)),
             machines: machines.hand_over(),
             machine_count: MACHINES,
         })?;
@@ -123,7 +123,7 @@ pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
     }
     ensure!(entries == ENTRIES, "{entries} entries");
     memory.free_preserved();
-    tenants.push(Tenant { name: text::to_field("one more"), ..Tenant::zeroed() })?;
+    tenants.push(Tenant { name: text::to_field_truncated("one more"), ..Tenant::zeroed() })?;
     // The heads are in the entries already.
     for slots in claimed_slots {
         let _ = slots.hand_over();

@@ -7,7 +7,7 @@
 extern crate alloc;
 
 use kho_block::bytemuck::{Pod, Zeroable};
-use kho_block::{Chain, Entry, PhysAddr, RestoreError, SliceMemory};
+use kho_block::{ChainWalk, Entry, PhysAddr, RestoreError, SliceMemory};
 
 /// An entry of 16 bytes.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
@@ -23,9 +23,9 @@ pub struct Range {
 /// # Errors
 /// The chain is not valid.
 pub fn total_len(image: &[u8], base: PhysAddr, head: PhysAddr) -> Result<u64, RestoreError> {
-    let memory = SliceMemory::<4096>::with_block_size(base, image);
+    let memory = SliceMemory::<4096>::new_with_block_size(base, image);
     let mut total = 0_u64;
-    for link in Chain::new(&memory, head, size_of::<Range>()) {
+    for link in ChainWalk::new(&memory, head, size_of::<Range>()) {
         let link = link?;
         for index in 0..link.count {
             if let Ok(range) = link.read_entry::<Range>(&memory, index) {

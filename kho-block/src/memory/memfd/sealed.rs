@@ -35,7 +35,7 @@ impl SealedMemfd {
     /// The descriptor is not that of a memfd on tmpfs that can be read, it lacks the seals
     /// `F_SEAL_WRITE` and `F_SEAL_SHRINK`, or it can't be mapped. The error gives the descriptor back.
     pub fn open(fd: OwnedFd) -> Result<Self, FromFdError> {
-        Self::with_block_size(fd)
+        Self::open_with_block_size(fd)
     }
 }
 
@@ -44,7 +44,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
     ///
     /// # Errors
     /// As for [`open`](SealedMemfd::open).
-    pub fn with_block_size(fd: OwnedFd) -> Result<Self, FromFdError> {
+    pub fn open_with_block_size(fd: OwnedFd) -> Result<Self, FromFdError> {
         const { assert_block_size(BLOCK_SIZE) };
         match Self::map(fd.as_fd()) {
             Ok(map) => Ok(Self { map, fd }),
@@ -60,7 +60,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
     /// gives the descriptor back.
     pub fn seal(fd: OwnedFd) -> Result<Self, FromFdError> {
         match Self::add_seals(fd.as_fd()) {
-            Ok(()) => Self::with_block_size(fd),
+            Ok(()) => Self::open_with_block_size(fd),
             Err(error) => Err(FromFdError { error, fd }),
         }
     }

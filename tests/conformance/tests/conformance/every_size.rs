@@ -1,7 +1,7 @@
 //! Every size that an entry may have.
 
 use kho_block::abi::count_per_block;
-use kho_block::{Chain, PhysAddr, ReadMemory};
+use kho_block::{ChainWalk, PhysAddr, ReadMemory};
 use kho_conformance::{Arena, CSet, PAGE};
 
 use crate::cases::say;
@@ -30,7 +30,7 @@ fn c_writes() {
             assert!(c.write(&bytes));
         }
         let head = c.hand_over();
-        let links: Result<Vec<_>, _> = Chain::new(&arena, head, size).collect();
+        let links: Result<Vec<_>, _> = ChainWalk::new(&arena, head, size).collect();
         let links = links.unwrap();
         assert_eq!(links.iter().map(|link| link.count).collect::<Vec<_>>(), [fit, 1]);
         let mut found = vec![0; size];
@@ -43,7 +43,7 @@ fn c_writes() {
         // One more than fits is refused by both.
         let over = (fit as u64 + 1).to_ne_bytes();
         arena.write(head.checked_add(8).unwrap(), &over);
-        assert!(Chain::new(&arena, head, size).next().unwrap().is_err());
+        assert!(ChainWalk::new(&arena, head, size).next().unwrap().is_err());
         assert!(CSet::restore(&arena, size, head).is_err());
     }
     say(&format!("every size: {} sizes of 1 to {}", sizes().count(), PAGE - 16));

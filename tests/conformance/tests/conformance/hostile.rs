@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kho_block::bytemuck::{bytes_of, pod_read_unaligned};
-use kho_block::{BlockSet, Chain, Entry, ForeignSet, RestoreErrorKind, SetHead};
+use kho_block::{BlockSet, ChainWalk, Entry, ForeignSet, RestoreErrorKind, SetHead};
 use kho_conformance::{Arena, CSet, PAGE, Refusal, Usage};
 
 use crate::cases::{Random, run, say};
@@ -73,7 +73,7 @@ fn check<T: Entry + PartialEq>(arena: &Arena, plan: &Plan) -> Outcome {
     let before = (arena.usage(), arena.preserved());
     let expected = follow(arena, space.head);
     let foreign = ForeignSet::restore(arena, head).map(|set| set.len());
-    let chain: Result<Vec<_>, _> = Chain::new(arena, space.head, size_of::<T>()).collect();
+    let chain: Result<Vec<_>, _> = ChainWalk::new(arena, space.head, size_of::<T>()).collect();
     let restored = BlockSet::restore(arena, head);
     let ours_said = ours(restored.as_ref().map(|_| ()).map_err(|error| error.kind));
     let mut entries: Vec<T> = Vec::new();

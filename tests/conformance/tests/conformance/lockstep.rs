@@ -2,7 +2,7 @@
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{
-    BlockSet, Entry, ForeignSet, ImageMemory, PhysAddr, RestoreErrorKind, SetHead, SetView,
+    BlockSet, DumpMemory, Entry, ForeignSet, PhysAddr, RestoreErrorKind, SetHead, SetView,
 };
 use kho_conformance::{Arena, CSet, PAGE, Refusal};
 
@@ -260,7 +260,7 @@ fn read_in_every_way<T: Entry + PartialEq>(arena: &Arena, head: SetHead<T>, mode
     let foreign = ForeignSet::restore(arena, head).unwrap();
     assert!(foreign.iter().map(Result::unwrap).eq(model.iter().copied()));
     let pages = arena.preserved();
-    let mut image = ImageMemory::<PAGE>::with_block_size();
+    let mut image = DumpMemory::<PAGE>::new_with_block_size();
     for (addr, page) in &pages {
         assert_eq!(page.len(), PAGE);
         image.insert(*addr, page).unwrap();

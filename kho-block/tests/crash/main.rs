@@ -10,11 +10,9 @@
 // Tests, on 64 bits.
 #![allow(clippy::cast_possible_truncation)]
 
-#[path = "crash/child.rs"]
 mod child;
-#[path = "crash/control.rs"]
 mod control;
-#[path = "common/itself.rs"]
+#[path = "../common/itself.rs"]
 mod itself;
 
 use std::fs::File;

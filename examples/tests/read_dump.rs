@@ -7,7 +7,7 @@ const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/block-boundaries.
 const RECORD: usize = 8 + 4096;
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_read_image")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_read_dump")).args(args).output().unwrap()
 }
 
 fn stdout(output: &Output) -> &str {
@@ -18,7 +18,7 @@ fn stdout(output: &Output) -> &str {
 fn refusal(output: &Output) -> &str {
     let message = std::str::from_utf8(&output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with("read_image: "), "{message}");
+    assert!(message.starts_with("read_dump: "), "{message}");
     message
 }
 

@@ -1,7 +1,7 @@
 //! Reads LUO's sessions out of captured physical memory.
 //!
 //! ```text
-//! cargo run -p kho-examples --bin read_image [IMAGE HEAD]
+//! cargo run -p kho-examples --bin read_dump [IMAGE HEAD]
 //! ```
 //!
 //! An image is a file of records: a physical address, `u64` in little endian, and the 4096 bytes of
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use kho_block::bytemuck::{Pod, Zeroable};
-use kho_block::{Chain, Entry, ForeignSet, ImageMemory, PhysAddr, SetHead};
+use kho_block::{ChainWalk, DumpMemory, Entry, ForeignSet, PhysAddr, SetHead};
 use kho_examples::program;
 
 /// `struct luo_session_ser` of Linux 7.2.
@@ -85,13 +85,13 @@ fn run(args: Args) -> anyhow::Result<()> {
     list(&image, head, &mut program::stdout())
 }
 
-fn open(path: &Path) -> anyhow::Result<ImageMemory<'static>> {
+fn open(path: &Path) -> anyhow::Result<DumpMemory<'static>> {
     load(File::open(path)?)
 }
 
 /// Reads an image record by record, so that what is none ends early: a device that never does, too.
-fn load(mut file: impl Read) -> anyhow::Result<ImageMemory<'static>> {
-    let mut image = ImageMemory::new();
+fn load(mut file: impl Read) -> anyhow::Result<DumpMemory<'static>> {
+    let mut image = DumpMemory::new();
     for number in 0_usize.. {
         let mut record = Vec::with_capacity(RECORD);
         file.by_ref().take(RECORD as u64).read_to_end(&mut record)?;
@@ -143,7 +143,7 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
 
 /// Prints every session with its files; goes on with the next one after an error.
 fn list(
-    image: &ImageMemory<'_>,
+    image: &DumpMemory<'_>,
     head: SetHead<Session>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
@@ -179,13 +179,13 @@ fn list(
 /// Walked by hand, since each session's chain is good by itself and may still lead into that of
 /// another: a block is followed once, or thousands of sessions could share one long chain.
 fn read_files(
-    image: &ImageMemory<'_>,
+    image: &DumpMemory<'_>,
     session: &Session,
     seen: &mut HashSet<PhysAddr>,
 ) -> anyhow::Result<Vec<PreservedFile>> {
     let head = session.files.addr();
     let mut files = Vec::new();
-    for link in Chain::new(image, head, size_of::<PreservedFile>()) {
+    for link in ChainWalk::new(image, head, size_of::<PreservedFile>()) {
         let link = link?;
         ensure!(seen.insert(link.addr), "block {} is in a chain already", link.addr);
         for index in 0..link.count {

@@ -109,7 +109,7 @@ impl<T, M> fmt::Debug for Chunks<'_, T, M> {
 #[doc(alias = "kho_block_set_it")]
 #[doc(alias = "kho_block_set_it_read_entry")]
 #[doc(alias = "kho_block_set_it_prev")]
-pub struct Reader<'a, T, M> {
+pub struct Iter<'a, T, M> {
     /// What is left of the block before `middle`.
     front: slice::Iter<'a, T>,
     /// The blocks that were not reached yet.
@@ -120,7 +120,7 @@ pub struct Reader<'a, T, M> {
     end: usize,
 }
 
-impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
+impl<'a, T: Entry, M: ReadMemory> Iter<'a, T, M> {
     pub(crate) fn new(entries: &'a Entries<T, M>) -> Self {
         let end = entries.len();
         Self { front: [].iter(), middle: Chunks::new(entries), back: [].iter(), end }
@@ -186,7 +186,7 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
     }
 }
 
-impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
+impl<'a, T: Entry, M: ReadMemory> Iter<'a, T, M> {
     /// Goes on to the next block, or to the back; `false` where nothing is left.
     #[inline]
     fn refill_front(&mut self) -> bool {
@@ -217,7 +217,7 @@ fn block<T: Entry, M: ReadMemory>(entries: &Entries<T, M>, position: usize) -> s
     entries.chunk(position).iter()
 }
 
-impl<T, M> Clone for Reader<'_, T, M> {
+impl<T, M> Clone for Iter<'_, T, M> {
     fn clone(&self) -> Self {
         Self {
             front: self.front.clone(),
@@ -228,7 +228,7 @@ impl<T, M> Clone for Reader<'_, T, M> {
     }
 }
 
-impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
+impl<'a, T: Entry, M: ReadMemory> Iterator for Iter<'a, T, M> {
     type Item = &'a T;
 
     #[inline]
@@ -288,7 +288,7 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Reader<'a, T, M> {
     }
 }
 
-impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Reader<'_, T, M> {
+impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Iter<'_, T, M> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.back.len() == 0 {
@@ -332,12 +332,12 @@ impl<T: Entry, M: ReadMemory> DoubleEndedIterator for Reader<'_, T, M> {
     }
 }
 
-impl<T: Entry, M: ReadMemory> ExactSizeIterator for Reader<'_, T, M> {}
+impl<T: Entry, M: ReadMemory> ExactSizeIterator for Iter<'_, T, M> {}
 
-impl<T: Entry, M: ReadMemory> FusedIterator for Reader<'_, T, M> {}
+impl<T: Entry, M: ReadMemory> FusedIterator for Iter<'_, T, M> {}
 
-impl<T: Entry, M: ReadMemory> fmt::Debug for Reader<'_, T, M> {
+impl<T: Entry, M: ReadMemory> fmt::Debug for Iter<'_, T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("left", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Iter").field("left", &self.len()).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,8 @@
 //! Parallel reading and writing where the model does not go: iterators that lie about their length,
 //! panics at every entry, pools of several sizes, sets within sets.
 
-#[path = "common/mod.rs"]
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "parallel/lying.rs"]
 mod lying;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,8 +10,8 @@ use std::rc::Rc;
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{
-    BlockSet, Chunks, ChunksMut, Entry, HeapMemory, ImageMemory, ParChunks, ParChunksMut, ParIter,
-    Reader, SetHead, SetView,
+    BlockSet, Chunks, ChunksMut, DumpMemory, Entry, HeapMemory, Iter, ParChunks, ParChunksMut,
+    ParIter, SetHead, SetView,
 };
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -83,7 +82,7 @@ fn every_length_on_pools_of_several_sizes() {
         let pool = pool(threads);
         for before in lengths() {
             for count in lengths().chain([100, 1000]) {
-                let memory = Memory::with_block_size();
+                let memory = Memory::new_with_block_size();
                 let mut set = numbered(&memory, before);
                 let ids = before..before + count;
                 pool.install(|| set.par_extend(ids.into_par_iter().map(Item::new))).unwrap();
@@ -93,7 +92,7 @@ fn every_length_on_pools_of_several_sizes() {
                 let sum = pool.install(|| set.par_iter().map(|item| item.id).sum::<u64>());
                 assert_eq!(sum, (0..=(before + count) as u64).sum());
 
-                let other = Memory::with_block_size();
+                let other = Memory::new_with_block_size();
                 let expected = handed_over(&other, numbered(&other, before + count + 1));
                 let found = handed_over(&memory, set);
                 assert_eq!(found.bytes(), expected.bytes());
@@ -109,7 +108,7 @@ fn a_chain_with_short_blocks_keeps_its_shape() {
     for counts in [&[1, 1, 1][..], &[3, 7, 1, 2], &[1, 7, 7, 7], &[7, 1, 7, 1], &[2, 7]] {
         for count in lengths() {
             let before: usize = counts.iter().sum();
-            let memory = Memory::with_block_size();
+            let memory = Memory::new_with_block_size();
             let items: Vec<_> = (0..before).map(Item::new).collect();
             let head = preserve_chain(&memory, counts, &items);
             let mut set = BlockSet::restore(&memory, head).unwrap();
@@ -141,7 +140,7 @@ fn a_panic_at_every_entry() {
     let pool = pool(2);
     for before in [0, 1, PER_BLOCK - 1, PER_BLOCK, PER_BLOCK + 1] {
         for at in 0..3 * PER_BLOCK + 1 {
-            let memory = Memory::with_block_size();
+            let memory = Memory::new_with_block_size();
             let mut set = numbered(&memory, before);
             let head = set.head();
             let all = before..before + 3 * PER_BLOCK + 1;
@@ -168,7 +167,7 @@ fn a_panic_at_every_entry() {
 /// What a writer wrote before and after, also where it was not published, and rolling back.
 #[test]
 fn within_a_writer() {
-    let memory = Memory::with_block_size();
+    let memory = Memory::new_with_block_size();
     for first in lengths() {
         let mut set = BlockSet::new_in(&memory);
         let mut writer = set.writer();
@@ -191,7 +190,7 @@ fn within_a_writer() {
 /// All or none: where blocks are missing, nothing changes.
 #[test]
 fn no_room() {
-    let memory = Memory::with_block_size();
+    let memory = Memory::new_with_block_size();
     let mut set = numbered(&memory, 10);
     set.set_block_limit(3);
     let error = set.par_extend((0..12).into_par_iter().map(Item::new)).unwrap_err();
@@ -203,7 +202,7 @@ fn no_room() {
 
 #[test]
 fn in_place() {
-    let memory = Memory::with_block_size();
+    let memory = Memory::new_with_block_size();
     for len in lengths() {
         let mut set = numbered(&memory, len);
         set.par_chunks_mut().enumerate().with_max_len(1).for_each(|(block, chunk)| {
@@ -222,7 +221,7 @@ fn in_place() {
 /// Sets are written by parallel iterators within a parallel iterator that writes their heads.
 #[test]
 fn sets_within_sets() {
-    let memory = Memory::with_block_size();
+    let memory = Memory::new_with_block_size();
     for threads in [1, 2, 8] {
         let mut outer = BlockSet::new_in(&memory);
         let heads = (0..50_usize).into_par_iter().map(|n| {
@@ -247,7 +246,7 @@ fn sets_within_sets() {
 fn what_can_be_read() {
     let mut block = vec![0_u8; 4096];
     block[8..16].copy_from_slice(&3_u64.to_ne_bytes());
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(kho_block::PhysAddr::new(0x1000), block).unwrap();
     let head = SetHead::<Item>::new(kho_block::PhysAddr::new(0x1000));
     let view = SetView::restore(&image, head).unwrap();
@@ -255,7 +254,7 @@ fn what_can_be_read() {
     assert_eq!((&view).into_par_iter().count(), 3);
     assert_eq!(view.par_chunks().count(), 1);
 
-    let mut set = BlockSet::new_in(Rc::new(Memory::with_block_size()));
+    let mut set = BlockSet::new_in(Rc::new(Memory::new_with_block_size()));
     set.par_extend((0..20).into_par_iter().map(Item::new)).unwrap();
     set.par_iter_mut().for_each(|item| item.id += 1);
     assert_eq!((&set).into_par_iter().map(|item| item.id).sum::<u64>(), 210);
@@ -278,5 +277,5 @@ fn send_and_sync() {
     send::<ParChunksMut<'_, Item, OneThread>>();
     send::<ChunksMut<'_, Item, OneThread>>();
     send::<Chunks<'_, Item, OneThread>>();
-    send::<Reader<'_, Item, OneThread>>();
+    send::<Iter<'_, Item, OneThread>>();
 }

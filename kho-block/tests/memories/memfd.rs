@@ -245,7 +245,7 @@ fn a_sealed_file_gives_its_bytes() {
     let sealed = Rc::new(sealed);
     bytes_are_given(&sealed, 0, &bytes);
     let fd = Rc::into_inner(sealed).unwrap().into_fd();
-    let sealed = Arc::new(SealedMemfd::<16384>::with_block_size(fd).unwrap());
+    let sealed = Arc::new(SealedMemfd::<16384>::open_with_block_size(fd).unwrap());
     bytes_are_given(&sealed, 0, &bytes);
     assert_eq!(<SealedMemfd<16384> as ReadMemory>::BLOCK_SIZE, 16384);
 }

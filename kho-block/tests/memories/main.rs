@@ -12,7 +12,7 @@ use crate::common::Countable;
 mod chains;
 #[path = "../common/mod.rs"]
 mod common;
-mod image;
+mod dump;
 mod memfd;
 mod owner;
 mod owning;

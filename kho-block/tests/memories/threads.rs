@@ -6,9 +6,9 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use kho_block::{
-    BlockMemory, BlockSet, FaultyMemory, HeapMemory, ImageMemory, MemfdMemory, PhysAddr,
+    BlockMemory, BlockSet, DumpMemory, FaultyMemory, HeapMemory, MemfdMemory, PhysAddr,
 };
-use kho_block::{ReadMemory, Reader, RestoreErrorKind, SealedMemfd, SetView};
+use kho_block::{Iter, ReadMemory, RestoreErrorKind, SealedMemfd, SetView};
 
 use crate::common::Countable;
 use crate::owner::{Owner, pattern};
@@ -141,10 +141,10 @@ fn send_and_sync() {
     memory::<HeapMemory<65536>>();
     memory::<MemfdMemory>();
     memory::<MemfdMemory<16384>>();
-    both::<ImageMemory<'_>>();
+    both::<DumpMemory<'_>>();
     both::<SealedMemfd>();
     both::<SetView<'_, entry::Number, SealedMemfd>>();
-    both::<Reader<'_, entry::Number, HeapMemory>>();
+    both::<Iter<'_, entry::Number, HeapMemory>>();
     both::<PhysAddr>();
     let _ = <HeapMemory as ReadMemory>::BLOCK_SIZE;
 }

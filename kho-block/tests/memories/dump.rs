@@ -1,9 +1,9 @@
-//! `ImageMemory`: pieces in any order, none over another.
+//! `DumpMemory`: pieces in any order, none over another.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use kho_block::{ImageError, ImageMemory, PhysAddr, ReadMemory, StableMemory};
+use kho_block::{DumpError, DumpMemory, PhysAddr, ReadMemory, StableMemory};
 
 use crate::reading::bytes_are_given;
 
@@ -23,22 +23,22 @@ fn page_of(addr: PhysAddr) -> Vec<u8> {
 #[test]
 fn gives_its_bytes() {
     let bytes = numbered(10_000);
-    let mut image = ImageMemory::<4096>::with_block_size();
+    let mut image = DumpMemory::<4096>::new_with_block_size();
     image.insert(at(0x1234), &bytes[..]).unwrap();
     bytes_are_given(&image, 0x1234, &bytes);
     bytes_are_given(&&image, 0x1234, &bytes);
     bytes_are_given(&Rc::new(image.clone()), 0x1234, &bytes);
     bytes_are_given(&Arc::new(image), 0x1234, &bytes);
 
-    let mut owned = ImageMemory::<65536>::with_block_size();
+    let mut owned = DumpMemory::<65536>::new_with_block_size();
     owned.insert(at(0), bytes.clone()).unwrap();
     bytes_are_given(&owned, 0, &bytes);
-    assert_eq!(<ImageMemory<'_, 65536> as ReadMemory>::BLOCK_SIZE, 65536);
+    assert_eq!(<DumpMemory<'_, 65536> as ReadMemory>::BLOCK_SIZE, 65536);
 }
 
 #[test]
 fn pieces_are_sorted() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     for addr in [0x5000, 0x1000, 0x9000, 0x3000, 0x7000] {
         image.insert(at(addr), page_of(at(addr))).unwrap();
     }
@@ -56,7 +56,7 @@ fn pieces_are_sorted() {
 
 #[test]
 fn overlaps_are_refused() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(at(0x1000), vec![1; 0x1000]).unwrap();
     image.insert(at(0x4000), vec![2; 0x1000]).unwrap();
     let overlapping: [(u64, usize); 9] = [
@@ -72,7 +72,7 @@ fn overlaps_are_refused() {
     ];
     for (addr, len) in overlapping {
         let error = image.insert(at(addr), vec![3; len]).unwrap_err();
-        assert_eq!(error, ImageError::Overlap { addr: at(addr) });
+        assert_eq!(error, DumpError::Overlap { addr: at(addr) });
     }
     assert_eq!(image.pieces().len(), 2);
     // Up to its neighbours on both sides.
@@ -84,10 +84,10 @@ fn overlaps_are_refused() {
 
 #[test]
 fn the_address_space_ends() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     for (addr, len) in [(u64::MAX, 2), (u64::MAX - 15, 17), (u64::MAX - 15, 0x1000)] {
         let error = image.insert(at(addr), vec![0; len]).unwrap_err();
-        assert_eq!(error, ImageError::PastEnd { addr: at(addr) });
+        assert_eq!(error, DumpError::PastEnd { addr: at(addr) });
     }
     image.insert(at(u64::MAX - 15), vec![7; 16]).unwrap();
     let mut bytes = [0; 16];
@@ -103,7 +103,7 @@ fn the_address_space_ends() {
 #[test]
 fn reads_go_across_pieces_and_loans_do_not() {
     let bytes = numbered(0x3000);
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(at(0x2000), &bytes[0x1000..0x1001]).unwrap();
     image.insert(at(0x1000), &bytes[..0x1000]).unwrap();
     image.insert(at(0x2001), &bytes[0x1001..]).unwrap();
@@ -120,7 +120,7 @@ fn reads_go_across_pieces_and_loans_do_not() {
 
 #[test]
 fn nothing_is_a_piece_of_nothing() {
-    let mut image = ImageMemory::new();
+    let mut image = DumpMemory::new();
     image.insert(at(0x1000), &[][..]).unwrap();
     image.insert(at(u64::MAX), Vec::new()).unwrap();
     assert_eq!(image.pieces().len(), 0);

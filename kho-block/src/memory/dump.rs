@@ -17,10 +17,10 @@ use crate::error::{ReadError, ReadErrorKind};
 /// [`ForeignSet`](crate::ForeignSet) does not mind.
 ///
 /// ```
-/// use kho_block::{ImageMemory, PhysAddr, ReadMemory};
+/// use kho_block::{DumpMemory, PhysAddr, ReadMemory};
 ///
 /// let page = [7; 4096];
-/// let mut image = ImageMemory::new();
+/// let mut image = DumpMemory::new();
 /// image.insert(PhysAddr::new(0x1000), &page[..])?;
 ///
 /// let mut bytes = [0; 2];
@@ -30,15 +30,15 @@ use crate::error::{ReadError, ReadErrorKind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ImageMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
+pub struct DumpMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     /// By address: without overlap, none empty, none past the end of the address space.
     pieces: BTreeMap<u64, Cow<'a, [u8]>>,
 }
 
-/// A piece could not be added to an [`ImageMemory`].
+/// A piece could not be added to an [`DumpMemory`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum ImageError {
+pub enum DumpError {
     /// Some of its bytes are in the image already.
     #[error("the piece at {addr} overlaps another")]
     Overlap {
@@ -53,18 +53,18 @@ pub enum ImageError {
     },
 }
 
-impl<'a> ImageMemory<'a> {
+impl<'a> DumpMemory<'a> {
     /// An empty image with blocks of 4 KiB.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 }
 
-impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
+impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
     /// An empty image with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
-    pub const fn with_block_size() -> Self {
+    pub const fn new_with_block_size() -> Self {
         const { assert_block_size(BLOCK_SIZE) };
         Self { pieces: BTreeMap::new() }
     }
@@ -77,14 +77,14 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
         &mut self,
         addr: PhysAddr,
         bytes: impl Into<Cow<'a, [u8]>>,
-    ) -> Result<(), ImageError> {
+    ) -> Result<(), DumpError> {
         let (start, bytes) = (addr.get(), bytes.into());
         let Some(distance) = (bytes.len() as u64).checked_sub(1) else { return Ok(()) };
-        let last = start.checked_add(distance).ok_or(ImageError::PastEnd { addr })?;
+        let last = start.checked_add(distance).ok_or(DumpError::PastEnd { addr })?;
         // Of the pieces that start before the end of this one, the last is the one to overlap it.
         if let Some((before, held)) = self.pieces.range(..=last).next_back() {
             if before + (held.len() as u64 - 1) >= start {
-                return Err(ImageError::Overlap { addr });
+                return Err(DumpError::Overlap { addr });
             }
         }
         self.pieces.insert(start, bytes);
@@ -103,13 +103,13 @@ impl<'a, const BLOCK_SIZE: usize> ImageMemory<'a, BLOCK_SIZE> {
     }
 }
 
-impl<const BLOCK_SIZE: usize> Default for ImageMemory<'_, BLOCK_SIZE> {
+impl<const BLOCK_SIZE: usize> Default for DumpMemory<'_, BLOCK_SIZE> {
     fn default() -> Self {
-        Self::with_block_size()
+        Self::new_with_block_size()
     }
 }
 
-impl<const BLOCK_SIZE: usize> ReadMemory for ImageMemory<'_, BLOCK_SIZE> {
+impl<const BLOCK_SIZE: usize> ReadMemory for DumpMemory<'_, BLOCK_SIZE> {
     const BLOCK_SIZE: usize = BLOCK_SIZE;
 
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
@@ -137,7 +137,7 @@ impl<const BLOCK_SIZE: usize> ReadMemory for ImageMemory<'_, BLOCK_SIZE> {
     }
 }
 
-impl<const BLOCK_SIZE: usize> StableMemory for ImageMemory<'_, BLOCK_SIZE> {
+impl<const BLOCK_SIZE: usize> StableMemory for DumpMemory<'_, BLOCK_SIZE> {
     fn lend(&self, addr: PhysAddr, len: usize) -> Result<&[u8], ReadError> {
         self.rest_of_piece(addr.get())
             .and_then(|bytes| bytes.get(..len))

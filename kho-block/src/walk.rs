@@ -16,7 +16,7 @@ use crate::memory::ReadMemory;
 /// A checked block of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Link {
+pub struct BlockInfo {
     /// Address of the block.
     pub addr: PhysAddr,
     /// Position in the chain; the head's block has 0.
@@ -27,7 +27,7 @@ pub struct Link {
     pub next: PhysAddr,
 }
 
-impl Link {
+impl BlockInfo {
     /// Copies the entry at `index` in this block out of the memory the chain is in.
     ///
     /// `T` should have the size that the chain was walked with.
@@ -71,7 +71,7 @@ pub(crate) fn read_entry<T: Pod>(
 /// possibly some laps after it closed; sets, which remember their blocks, name the exact one.
 ///
 /// ```
-/// use kho_block::{Chain, ImageMemory, PhysAddr};
+/// use kho_block::{ChainWalk, DumpMemory, PhysAddr};
 ///
 /// // Two blocks: 0x2000 with two entries of 8 bytes, linked to 0x1000 with one.
 /// let mut first = [0; 4096];
@@ -79,25 +79,25 @@ pub(crate) fn read_entry<T: Pod>(
 /// first[8..16].copy_from_slice(&2_u64.to_ne_bytes());
 /// let mut last = [0; 4096];
 /// last[8..16].copy_from_slice(&1_u64.to_ne_bytes());
-/// let mut image = ImageMemory::new();
+/// let mut image = DumpMemory::new();
 /// image.insert(PhysAddr::new(0x2000), &first[..])?;
 /// image.insert(PhysAddr::new(0x1000), &last[..])?;
 ///
 /// let mut entries = 0;
-/// for link in Chain::new(&image, PhysAddr::new(0x2000), 8) {
+/// for link in ChainWalk::new(&image, PhysAddr::new(0x2000), 8) {
 ///     entries += link?.count;
 /// }
 /// assert_eq!(entries, 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias = "kho_block_set_restore")]
-pub struct Chain<'m, M> {
+pub struct ChainWalk<'m, M> {
     memory: &'m M,
     next: PhysAddr,
-    walk: Walk,
+    walk: ChainCheck,
 }
 
-impl<'m, M: ReadMemory> Chain<'m, M> {
+impl<'m, M: ReadMemory> ChainWalk<'m, M> {
     /// The chain whose first block is at `head`, of entries of `entry_size` bytes, with the
     /// kernel's limit of blocks.
     #[must_use]
@@ -111,10 +111,10 @@ impl<'m, M: ReadMemory> Chain<'m, M> {
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
         const { assert_block_size(M::BLOCK_SIZE) };
         let max_count = count_per_block(M::BLOCK_SIZE, entry_size);
-        Self { memory, next: head, walk: Walk::new(M::BLOCK_SIZE, max_count, limit) }
+        Self { memory, next: head, walk: ChainCheck::new(M::BLOCK_SIZE, max_count, limit) }
     }
 
-    fn step(&mut self) -> Result<Link, RestoreError> {
+    fn step(&mut self) -> Result<BlockInfo, RestoreError> {
         let addr = self.next;
         self.walk.enter(addr)?;
         let mut header = BlockHeader::zeroed();
@@ -125,8 +125,8 @@ impl<'m, M: ReadMemory> Chain<'m, M> {
     }
 }
 
-impl<M: ReadMemory> Iterator for Chain<'_, M> {
-    type Item = Result<Link, RestoreError>;
+impl<M: ReadMemory> Iterator for ChainWalk<'_, M> {
+    type Item = Result<BlockInfo, RestoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next.is_null() {
@@ -138,23 +138,23 @@ impl<M: ReadMemory> Iterator for Chain<'_, M> {
     }
 }
 
-impl<M: ReadMemory> FusedIterator for Chain<'_, M> {}
+impl<M: ReadMemory> FusedIterator for ChainWalk<'_, M> {}
 
-impl<M> Clone for Chain<'_, M> {
+impl<M> Clone for ChainWalk<'_, M> {
     fn clone(&self) -> Self {
         Self { memory: self.memory, next: self.next, walk: self.walk.clone() }
     }
 }
 
-impl<M> fmt::Debug for Chain<'_, M> {
+impl<M> fmt::Debug for ChainWalk<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chain").field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("ChainWalk").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
 /// The checks of a walk, apart from how a header is reached: every restore goes through them.
 #[derive(Clone)]
-pub(crate) struct Walk {
+pub(crate) struct ChainCheck {
     block_size: usize,
     max_count: usize,
     limit: usize,
@@ -163,7 +163,7 @@ pub(crate) struct Walk {
     mark: PhysAddr,
 }
 
-impl Walk {
+impl ChainCheck {
     /// A walk along at most `limit` blocks, and no more than [`countable_blocks`]: so the sum of all
     /// counts that pass here does not overflow, whatever the blocks say.
     // Inlined, so that the loops that restore know their constants.
@@ -203,7 +203,7 @@ impl Walk {
         &mut self,
         addr: PhysAddr,
         header: BlockHeader,
-    ) -> Result<Link, RestoreError> {
+    ) -> Result<BlockInfo, RestoreError> {
         let max = self.max_count;
         if header.count == 0 {
             return Err(self.error(addr, RestoreErrorKind::NoEntries));
@@ -215,7 +215,7 @@ impl Walk {
                 return Err(self.error(addr, kind));
             }
         };
-        let link = Link { addr, position: self.position, count, next: header.next };
+        let link = BlockInfo { addr, position: self.position, count, next: header.next };
         self.position += 1;
         Ok(link)
     }

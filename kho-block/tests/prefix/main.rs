@@ -8,10 +8,8 @@
 // Tests, on 64 bits.
 #![allow(clippy::cast_possible_truncation)]
 
-#[path = "prefix/observed.rs"]
 mod observed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
-#[path = "prefix/step.rs"]
 mod step;
 
 use std::mem;
