@@ -7,3 +7,8 @@ pub mod live;
 pub mod proc_table;
 pub mod program;
 mod text;
+
+/// The example in the project's README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
