@@ -1,13 +1,61 @@
-//! One small error per operation. Each says which block, where in the chain, and why.
+//! The errors of this crate, and the rules that all of them follow.
+//!
+//! Each operation that can fail has one error type of its own, small enough to return by value and
+//! without an allocation: [`ReadError`] for reading bytes, [`AllocError`] for allocating a block,
+//! [`ClaimError`] for claiming one, [`RestoreError`] for checking a chain, [`ReserveError`] for
+//! growing a set, [`PushError`] for pushing an entry. A caller that handles an error never has to
+//! rule out variants of another operation.
+//!
+//! - **Place and reason.** Where an operation has a place (an address, a position in a chain), the
+//!   error is a struct with the place and a `kind`, an enum of reasons. Match on the kind, print
+//!   the struct: a bare kind does not say where. Where there is no place to tell, the error is the
+//!   enum itself.
+//! - **Nothing changed.** After an error the set, the memory and the chain are as they were. What
+//!   the caller passed by value comes back in the error: an entry that was not pushed, a descriptor
+//!   that could not be used.
+//! - **Causes.** The reason is part of the `Display` text, and then it is not a
+//!   [`source`](core::error::Error::source) as well, so a reporter that prints the chain of sources
+//!   prints nothing twice. An error whose cause is not in its text returns it as its source.
+//! - **`Debug` is for people too.** `fn main() -> Result<(), Box<dyn Error>>` prints the `Debug`
+//!   form of an error that reaches it through `?`. So `Debug` prints the `Display` text and then
+//!   the sources, by `readable_debug!`. The fields are public for
+//!   programs to look at.
+//! - **Room to grow.** All types are `non_exhaustive`: a new reason is not a breaking change.
+//! - **Conversions** exist only between kinds, where one operation performs another, and never lose
+//!   the place.
 
+use core::error::Error;
 use core::fmt;
 
 use thiserror::Error;
 
 use crate::addr::PhysAddr;
 
+/// Implements `Debug` for error types: the `Display` text, then the sources.
+macro_rules! readable_debug {
+    ($($name:ident $(<$param:ident>)?),+ $(,)?) => {$(
+        impl $(<$param>)? core::fmt::Debug for $name $(<$param>)? {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                $crate::error::fmt_with_sources(self, f)
+            }
+        }
+    )+};
+}
+pub(crate) use readable_debug;
+
+/// Writes the text of an error and of each of its sources, separated by colons.
+pub(crate) fn fmt_with_sources(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut source = error.source();
+    while let Some(error) = source {
+        write!(f, ": {error}")?;
+        source = error.source();
+    }
+    Ok(())
+}
+
 /// Bytes could not be read from a [`ReadMemory`](crate::ReadMemory).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't read memory at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct ReadError {
@@ -18,15 +66,15 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    /// The error of a read that began at `addr`.
+    /// Returns the error of a read that began at `addr`.
     #[must_use]
     pub const fn new(addr: PhysAddr, kind: ReadErrorKind) -> Self {
         Self { addr, kind }
     }
 }
 
-/// Why a read failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a memory could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ReadErrorKind {
     /// Some of the bytes are not in the memory.
@@ -35,68 +83,67 @@ pub enum ReadErrorKind {
     /// Some of the bytes are in a block that is free or owned, so they may change at any time.
     #[error("not in a preserved block")]
     NotPreserved,
-    /// The memory has the bytes but could not deliver them.
+    /// The memory has the bytes but failed to read them.
     #[error("the memory failed")]
     Failed,
 }
 
-/// A [`BlockMemory`](crate::BlockMemory) had no block to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// A block could not be allocated from a [`BlockMemory`](crate::BlockMemory).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't allocate a block: {kind}")]
 #[non_exhaustive]
 pub struct AllocError {
-    /// Why not.
+    /// Why it failed.
     pub kind: AllocErrorKind,
 }
 
 impl AllocError {
-    /// An error of this kind.
+    /// Returns the error of an allocation that failed for this reason.
     #[must_use]
     pub const fn new(kind: AllocErrorKind) -> Self {
         Self { kind }
     }
 }
 
-/// Why no block was to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a block could not be allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum AllocErrorKind {
-    /// The system has no memory left for it.
+    /// The system is out of memory.
     #[error("out of memory")]
     OutOfMemory,
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed against it (`F_SEAL_GROW`), or preserved for a
-    /// live update.
+    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
     #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
     Sealed,
-    /// The process may not make the memory's file longer: see `ulimit -f`.
+    /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
     #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
     FileSizeLimit,
 }
 
 /// A block could not be claimed from a [`BlockMemory`](crate::BlockMemory).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't claim the block at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct ClaimError {
-    /// The address that was to be claimed.
+    /// Address of the block.
     pub addr: PhysAddr,
-    /// Why it could not be.
+    /// Why it could not be claimed.
     pub kind: ClaimErrorKind,
 }
 
 impl ClaimError {
-    /// The error of a claim of `addr`.
+    /// Returns the error of claiming the block at `addr`.
     #[must_use]
     pub const fn new(addr: PhysAddr, kind: ClaimErrorKind) -> Self {
         Self { addr, kind }
     }
 }
 
-/// Why a claim failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a block could not be claimed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ClaimErrorKind {
     /// The address is not that of a block's first byte.
@@ -105,43 +152,43 @@ pub enum ClaimErrorKind {
     /// The memory has no block there.
     #[error("outside the memory")]
     Outside,
-    /// The block is free: nobody preserved it.
+    /// The block is free: it was not handed over, or was freed since.
     #[error("not a preserved block")]
     NotPreserved,
-    /// The block is owned already.
-    #[error("owned already")]
+    /// The block already belongs to a set.
+    #[error("already owned")]
     Owned,
-    /// The block is in a hole of a file, in part, and the system has no memory left for it.
+    /// Part of the block lies in a hole of a file, and the system has no memory to fill it.
     #[error("out of memory")]
     OutOfMemory,
 }
 
-/// A chain is not one that can be restored. Nothing was claimed and nothing changed.
+/// A chain could not be restored. No block was claimed and nothing has changed.
 ///
-/// The block that is named is the one where the fault shows: for a bad link, that is the address
-/// the link gives, at the position it would have had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error names the block where the fault shows. For a bad link that is the address in the link,
+/// with the position that the block would have had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("block {position} of the chain, at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct RestoreError {
     /// Address of the block.
     pub addr: PhysAddr,
-    /// The block's position in the chain; the head's block has 0.
+    /// Position of the block in the chain; the first block has 0.
     pub position: usize,
     /// What is wrong with it.
     pub kind: RestoreErrorKind,
 }
 
 impl RestoreError {
-    /// The error of the block at `addr`, which is at `position` in its chain.
+    /// Returns the error of the block at `addr`, which is at `position` in its chain.
     #[must_use]
     pub const fn new(addr: PhysAddr, position: usize, kind: RestoreErrorKind) -> Self {
         Self { addr, position, kind }
     }
 }
 
-/// What is wrong with a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a chain could not be restored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum RestoreErrorKind {
     /// The address is not a multiple of the block size.
@@ -150,25 +197,25 @@ pub enum RestoreErrorKind {
     /// The memory has no such block.
     #[error("outside the memory")]
     Outside,
-    /// The block is not preserved: it is free, or its bytes can't be read for another reason.
+    /// The block is free, not preserved.
     #[error("not a preserved block")]
     NotPreserved,
     /// The block belongs to another set.
     #[error("owned by another set")]
     Owned,
-    /// The chain has been at this block before.
+    /// The block is in the chain twice.
     #[error("the chain comes back to this block")]
     Cycle,
-    /// The block is one more than the chain may have.
+    /// The chain has more blocks than the limit.
     #[error("the chain is longer than {limit} blocks")]
     TooLong {
-        /// The most blocks that were to be followed.
+        /// The largest number of blocks that the restore allowed.
         limit: usize,
     },
-    /// The header's count is 0. The kernel refuses such a block, too.
+    /// The count in the header is 0. The kernel refuses such a block too.
     #[error("the block has no entries")]
     NoEntries,
-    /// The header's count is more than fits in a block.
+    /// The count in the header is larger than a block has room for.
     #[error("the header counts {count} entries, where at most {max} fit")]
     TooManyEntries {
         /// The count in the header.
@@ -176,15 +223,14 @@ pub enum RestoreErrorKind {
         /// How many entries fit.
         max: usize,
     },
-    /// The memory lends the block at an address where the entries would not be aligned. Read it
+    /// The memory lends the block at an address where its entries are not aligned. Read the set
     /// through a [`ForeignSet`](crate::ForeignSet) instead.
-    #[error("the memory holds the block where its entries are not aligned")]
+    #[error("the memory lends the block at an address where its entries are not aligned")]
     EntriesMisaligned,
     /// The memory could not be read.
     #[error("the memory failed")]
     Failed,
-    /// The table of the chain's blocks, or what a block lacks in a hole of a file, could not be
-    /// allocated.
+    /// The system has no memory for the table of blocks, or to fill a hole of a file in a block.
     #[error("out of memory")]
     OutOfMemory,
 }
@@ -211,38 +257,37 @@ impl From<ClaimErrorKind> for RestoreErrorKind {
     }
 }
 
-/// A set could not grow. It is as it was before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// A set could not grow. The set has not changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't add block {position} to the set: {kind}")]
 #[non_exhaustive]
 pub struct ReserveError {
-    /// The position in the chain that the missing block would have had.
+    /// Position in the chain that the missing block would have had.
     pub position: usize,
     /// Why it could not be added.
     pub kind: ReserveErrorKind,
 }
 
 /// Why a set could not grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ReserveErrorKind {
-    /// The memory, or the table of blocks, could not be allocated.
+    /// The system has no memory for a block, or for the table of blocks.
     #[error("out of memory")]
     OutOfMemory,
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed against it (`F_SEAL_GROW`), or preserved for a
-    /// live update.
+    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
     #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
     Sealed,
-    /// The process may not make the memory's file longer: see `ulimit -f`.
+    /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
     #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
     FileSizeLimit,
-    /// The set would have more blocks than its successor would follow.
+    /// The set would exceed its [limit](crate::BlockSet::block_limit) of blocks.
     #[error("the set would be longer than {limit} blocks")]
     TooLong {
-        /// The set's limit.
+        /// The limit of the set, in blocks.
         limit: usize,
     },
 }
@@ -258,21 +303,21 @@ impl From<AllocErrorKind> for ReserveErrorKind {
     }
 }
 
-/// An entry was not pushed; it is given back. The set is as it was before.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// An entry could not be pushed. The set has not changed, and the error gives the entry back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PushError<T> {
-    /// The entry that found no place.
+    /// The entry that was not pushed.
     pub entry: T,
-    /// Why it found none.
+    /// Why it was not pushed.
     pub kind: PushErrorKind,
 }
 
-/// Why an entry was not pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why an entry could not be pushed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PushErrorKind {
-    /// All reserved capacity is used, and the call was not to allocate.
+    /// The reserved blocks are full, and the call does not allocate.
     #[error("the reserved capacity is used up")]
     CapacityUsed,
     /// The set could not grow.
@@ -287,13 +332,7 @@ impl<T> PushError<T> {
     }
 }
 
-// By hand, without the entry: it need not be `Debug`, and may be long.
-impl<T> fmt::Debug for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushError").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
+// By hand: the entry need not be `Display`, and may be long.
 impl<T> fmt::Display for PushError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "can't push the entry: {}", self.kind)
@@ -301,3 +340,7 @@ impl<T> fmt::Display for PushError<T> {
 }
 
 impl<T> core::error::Error for PushError<T> {}
+
+readable_debug!(ReadError, ReadErrorKind, AllocError, AllocErrorKind, ClaimError, ClaimErrorKind);
+readable_debug!(RestoreError, RestoreErrorKind, ReserveError, ReserveErrorKind);
+readable_debug!(PushError<T>, PushErrorKind);

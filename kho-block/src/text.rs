@@ -5,25 +5,29 @@ use core::str::Utf8Error;
 
 use thiserror::Error;
 
-/// Text that does not fit in a field of fixed size. See [`to_field`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+use crate::error::readable_debug;
+
+/// A text could not be stored in a field of fixed size. See [`to_field`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum TextError {
     /// The text has more bytes than the field.
-    #[error("the text has {len} bytes, and the field {room}")]
+    #[error("the text has {len} bytes, but the field has room for {room}")]
     TooLong {
         /// Length of the text in bytes.
         len: usize,
         /// Size of the field in bytes.
         room: usize,
     },
-    /// The text has a zero byte, where a reader would end it.
-    #[error("the text has a zero byte at {at}")]
+    /// The text contains a zero byte, which would end it for a reader.
+    #[error("byte {at} of the text is zero, which would end it")]
     Zero {
         /// Index of the byte in the text.
         at: usize,
     },
 }
+
+readable_debug!(TextError);
 
 /// Returns the bytes of a field of `N` bytes: the text, then zeros.
 ///
@@ -32,7 +36,7 @@ pub enum TextError {
 ///
 /// assert_eq!(text::to_field("vm1"), Ok(*b"vm1\0\0"));
 /// let error = text::to_field::<4>("vm100").unwrap_err();
-/// assert_eq!(error.to_string(), "the text has 5 bytes, and the field 4");
+/// assert_eq!(error.to_string(), "the text has 5 bytes, but the field has room for 4");
 /// ```
 ///
 /// # Errors

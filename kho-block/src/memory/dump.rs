@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::{ReadMemory, StableMemory};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
-use crate::error::{ReadError, ReadErrorKind};
+use crate::error::{ReadError, ReadErrorKind, readable_debug};
 
 /// A read-only image of physical memory: pieces of bytes, each with its address.
 ///
@@ -36,7 +36,7 @@ pub struct DumpMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
 }
 
 /// A piece could not be added to an [`DumpMemory`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DumpError {
     /// Some of its bytes are in the image already.
@@ -52,6 +52,8 @@ pub enum DumpError {
         addr: PhysAddr,
     },
 }
+
+readable_debug!(DumpError);
 
 impl<'a> DumpMemory<'a> {
     /// An empty image with blocks of 4 KiB.

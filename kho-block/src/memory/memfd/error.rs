@@ -4,8 +4,10 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::error::readable_debug;
+
 /// A memfd could not be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MemfdError {
     /// A system call failed for a reason that has no name here.
@@ -77,7 +79,7 @@ impl MemfdError {
 }
 
 /// A descriptor could not be made a memory. It is given back, for it may be the only one.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[error("can't use the memfd: {error}")]
 #[non_exhaustive]
 pub struct FromFdError {
@@ -86,3 +88,5 @@ pub struct FromFdError {
     /// The descriptor, as it was passed; the file is not mapped. A seal that was added stays.
     pub fd: OwnedFd,
 }
+
+readable_debug!(MemfdError, FromFdError);
