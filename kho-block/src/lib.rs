@@ -152,7 +152,7 @@ pub use foreign::{ForeignIter, ForeignSet};
 pub use iter::{Chunks, Iter};
 #[cfg(feature = "testing")]
 pub use memory::FaultyMemory;
-pub use memory::{BlockMemory, ChainClaim, NextClaim, ReadMemory, SliceMemory, StableMemory};
+pub use memory::{BlockMemory, ClaimVisitor, ReadMemory, SliceMemory, StableMemory, claim_each};
 #[cfg(feature = "alloc")]
 pub use memory::{DumpError, DumpMemory, HeapMemory, Usage};
 #[cfg(all(feature = "memfd", target_os = "linux"))]

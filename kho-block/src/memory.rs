@@ -82,179 +82,148 @@ pub trait StableMemory: ReadMemory {
 /// Memory that gives out blocks to own, and keeps those that are handed over.
 ///
 /// A block is *free*, *owned* by exactly one holder, or *preserved*: handed over and waiting for a
-/// successor to claim it. A memory lends nothing, and its [`read`](ReadMemory::read) answers for
-/// preserved blocks only, excluding claims while it copies: a block that is read while its new
-/// owner writes would be a data race.
+/// successor to claim it. [`read`](ReadMemory::read) answers for preserved blocks only, and no
+/// claim succeeds while it copies: reading a block that its new owner writes would be a data race.
+///
+/// Every method works on a batch, so that a memory takes its lock once for many blocks.
 ///
 /// # Safety
 /// An implementation guarantees, for blocks of [`BLOCK_SIZE`](ReadMemory::BLOCK_SIZE) bytes:
 ///
-/// - **G1** A pointer that [`allocate`](Self::allocate) or a claim gave is aligned to 16, and valid
-///   for reads and writes of a whole block, all of whose bytes are initialised, until the block is
-///   freed or handed over, or the memory is dropped. Moving the memory, or a reference to it, moves
-///   no block.
-/// - **G2** An owned block is its holder's alone: until it is freed or handed over no other call
-///   returns it, the memory itself does not touch it, and nobody else can, in this process or
-///   outside.
-/// - **G3** A block comes out of `allocate` with every byte zero.
-/// - **G4** [`addr_of`](Self::addr_of) gives every owned block an address of its own, not null and
-///   a multiple of the block size; claiming that address after a hand over gives the same bytes.
-/// - **G5** A claim succeeds for preserved blocks only, and makes them owned. What
-///   [`claim_chain`](Self::claim_chain) adds to a chain and [`allocate_all`](Self::allocate_all)
-///   passes to `visit` is what they claimed or allocated, each block once, and no other. What
-///   `claim_chain` is given back it makes preserved again. What [`free_all`](Self::free_all) and
-///   [`hand_over_all`](Self::hand_over_all) take out of `blocks`, they free or hand over.
+/// - **G1** A pointer that [`allocate`](Self::allocate) or [`claim`](Self::claim) gives is aligned
+///   to 16 and valid for reads and writes of a whole block, and every byte of the block is
+///   initialised, until the block is freed or handed over or the memory is dropped. Moving the
+///   memory, or a reference to it, does not move its blocks.
+/// - **G2** An owned block belongs to its holder alone. Until it is freed or handed over, no other
+///   call gives it out, the memory does not touch it, and nobody else can, in this process or
+///   outside it.
+/// - **G3** Every byte of a block that `allocate` gives is zero.
+/// - **G4** [`addr_of`](Self::addr_of) returns a different address for each owned block: never
+///   null, and a multiple of the block size. Claiming that address after a handover gives the same
+///   bytes.
+/// - **G5** `allocate` passes each block that it takes to `visit` once, `claim` to its visitor, and
+///   neither passes any other block. `claim` takes preserved blocks only, and makes preserved again
+///   what the visitor gives back. [`free`](Self::free) and [`hand_over`](Self::hand_over) free or
+///   hand over every block that they take from the iterator.
 /// - **G6** Clones of the memory, and references to it, stand for the same blocks.
 pub unsafe trait BlockMemory: ReadMemory {
-    /// Takes a free block, zeroed.
+    /// Allocates `count` zeroed blocks and passes each to `visit`.
+    ///
+    /// `visit` must not call the memory: it may deadlock. If it panics, the blocks allocated so far
+    /// stay owned.
     ///
     /// # Errors
-    /// There is none left.
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError>;
-
-    /// Takes `count` free blocks, zeroed, and passes each to `visit`.
-    ///
-    /// The same as one allocation after the other. A memory overrides it to grow by what is needed
-    /// and to take its lock less often. It holds no lock while the system looks for memory, and for a
-    /// bounded number of blocks at a time. A `visit` that calls the memory may wait for ever. If it
-    /// panics, what was allocated so far stays owned.
-    ///
-    /// # Errors
-    /// There are not as many. What was allocated before stays with the caller.
-    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    /// The memory has fewer free blocks and can't grow. Blocks that were passed to `visit` stay
+    /// owned by the caller.
+    fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
     where
-        F: FnMut(NonNull<u8>),
-    {
-        (0..count).try_for_each(|_| {
-            visit(self.allocate()?);
-            Ok(())
-        })
-    }
+        F: FnMut(NonNull<u8>);
 
-    /// Takes the preserved block at `addr`.
+    /// Claims the preserved block at `first`, then each block whose address the visitor names: all
+    /// of them, or none.
+    ///
+    /// The visitor may find the next address in the block it just got, as in a chain, or in a list.
+    /// Nobody else sees a block as owned by a claim that then fails: a memory that threads share
+    /// holds its lock throughout. So the visitor must not call the memory. If it panics, the blocks
+    /// claimed so far stay owned.
     ///
     /// # Errors
-    /// There is no preserved block at this address; nothing has changed.
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError>;
-
-    /// Takes the preserved block at `first`, then each whose address `chain` says: all of them, or none.
-    /// Returns whether they were taken.
-    ///
-    /// The same as claim after claim, and handing over what was claimed if one fails. A memory that
-    /// is shared between threads overrides it, so that nobody else finds blocks owned by a claim that
-    /// is about to fail: it takes its lock for all of the chain, at most as many blocks as the set
-    /// may have. `chain` must then not call the memory. If it panics, what was claimed so far stays
-    /// owned.
+    /// A block can't be claimed, or the visitor returned an error. Every block is as it was before.
     ///
     /// # Safety
-    /// `chain` [gives back](ChainClaim::give_back) each block that was [added](ChainClaim::add) to it in
-    /// this call at most once, and no other.
-    #[inline]
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        let claimed = claim_each(first, chain, |addr| self.claim(addr));
-        if !claimed {
-            // SAFETY: these blocks were claimed just now, and the caller promises that each comes back
-            // once.
-            unsafe { self.hand_over_all(core::iter::from_fn(|| chain.give_back())) };
-        }
-        claimed
-    }
+    /// After a failure, the visitor [gives back](ClaimVisitor::give_back) only blocks that it
+    /// [visited](ClaimVisitor::visit) in this call, each at most once, and nothing uses them any
+    /// more.
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error>;
 
-    /// The address of an owned block. For other pointers the answer means nothing.
+    /// Returns the address of an owned block. The result is unspecified for any other pointer.
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr;
 
-    /// Makes an owned block free.
+    /// Frees owned blocks.
+    ///
+    /// The iterator must not call the memory: it may deadlock.
     ///
     /// # Safety
-    /// The caller owns `block`, from [`allocate`](Self::allocate) or a claim on this memory, and
-    /// gives it up: no reference into it is left, no pointer into it is used again.
-    unsafe fn free(&self, block: NonNull<u8>);
+    /// The caller owns each block that the iterator returns, from [`allocate`](Self::allocate) or
+    /// [`claim`](Self::claim) on this memory, and gives it up: no reference into the block is left,
+    /// and no pointer into it is used again.
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I);
 
-    /// Makes an owned block preserved.
+    /// Hands owned blocks over to a successor: they become preserved.
+    ///
+    /// Nobody else sees some of the blocks preserved and others still owned: a memory that threads
+    /// share holds its lock throughout. So the iterator must not call the memory.
     ///
     /// # Safety
     /// As for [`free`](Self::free).
-    unsafe fn hand_over(&self, block: NonNull<u8>);
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I);
 
-    /// Makes owned blocks free, one after the other. A memory with a lock overrides it to take the
-    /// lock once: `blocks` must then not call the memory.
+    /// Called by a set after each store that changes what its chain holds.
     ///
-    /// # Safety
-    /// As for [`free`](Self::free), for each block from the moment that `blocks` gives it.
-    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        for block in blocks {
-            // SAFETY: the caller's promise is the same one.
-            unsafe { self.free(block) }
-        }
-    }
-
-    /// Makes owned blocks preserved, one after the other. A memory with a lock overrides it to take
-    /// the lock once, so that nobody finds a chain that is handed over in part: `blocks` must then not
-    /// call the memory.
-    ///
-    /// # Safety
-    /// As for [`free`](Self::free), for each block from the moment that `blocks` gives it.
-    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        for block in blocks {
-            // SAFETY: the caller's promise is the same one.
-            unsafe { self.hand_over(block) }
-        }
-    }
-
-    /// Called after each step that changes what the chain of a set holds.
-    ///
-    /// Does nothing by default. For tests that look at every state a crash could leave, and for
-    /// counting. It must not panic.
+    /// Lets tests look at every state that a crash could leave. It must not panic.
+    #[doc(hidden)]
     fn published(&self) {}
 }
 
-/// The caller's side of [`BlockMemory::claim_chain`].
-pub trait ChainClaim {
-    /// Takes the block at `addr`, which was claimed, and says what to do next.
-    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim;
+/// The caller's side of [`BlockMemory::claim`]: receives claimed blocks and names the next one.
+pub trait ClaimVisitor {
+    /// Why a claim failed.
+    type Error;
 
-    /// Is told why the block that was asked for last could not be claimed. What was added before is
-    /// still owned.
-    fn refuse(&mut self, error: ClaimError);
+    /// Receives the block at `addr`, which was just claimed. Returns the address of the block to
+    /// claim next, or `None` if this was the last one.
+    ///
+    /// # Errors
+    /// The claim is to fail: every block that was visited is asked [back](Self::give_back).
+    fn visit(
+        &mut self,
+        addr: PhysAddr,
+        block: NonNull<u8>,
+    ) -> Result<Option<PhysAddr>, Self::Error>;
 
-    /// Gives a block back that was added, once for each, after the claim has failed; `None` when all
-    /// were.
+    /// Returns the error of a claim that fails because a block can't be claimed. The blocks that
+    /// were visited are still owned.
+    fn refuse(&mut self, error: ClaimError) -> Self::Error;
+
+    /// Gives back a visited block after the claim failed, in any order. Returns `None` once all of
+    /// them have been given back.
     fn give_back(&mut self) -> Option<NonNull<u8>>;
 }
 
-/// What to do after a block of a chain was claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextClaim {
-    /// Claim the block at this address.
-    Block(PhysAddr),
-    /// The chain ends here.
-    End,
-    /// The chain is not valid: take everything back.
-    Undo,
-}
-
-/// Claims the block at `first`, then each whose address `chain` says. Returns whether all were.
+/// Runs a claim on behalf of an implementation of [`BlockMemory::claim`], which holds its lock.
+///
+/// `claim` makes a preserved block owned, and `hand_over` makes an owned one preserved.
+///
+/// # Errors
+/// The visitor's error, once every block that it gave back was handed over.
 #[inline]
-fn claim_each<C: ChainClaim>(
+pub fn claim_each<S, C: ClaimVisitor>(
+    state: &mut S,
     first: PhysAddr,
-    chain: &mut C,
-    mut claim: impl FnMut(PhysAddr) -> Result<NonNull<u8>, ClaimError>,
-) -> bool {
+    visitor: &mut C,
+    mut claim: impl FnMut(&mut S, PhysAddr) -> Result<NonNull<u8>, ClaimError>,
+    mut hand_over: impl FnMut(&mut S, NonNull<u8>),
+) -> Result<(), C::Error> {
     let mut addr = first;
-    loop {
-        let next = match claim(addr) {
-            Ok(block) => chain.add(addr, block),
-            Err(error) => {
-                chain.refuse(error);
-                NextClaim::Undo
-            }
+    let error = loop {
+        let next = match claim(state, addr) {
+            Ok(block) => visitor.visit(addr, block),
+            Err(error) => Err(visitor.refuse(error)),
         };
-        addr = match next {
-            NextClaim::Block(next) => next,
-            NextClaim::End => return true,
-            NextClaim::Undo => return false,
-        };
+        match next {
+            Ok(Some(next)) => addr = next,
+            Ok(None) => return Ok(()),
+            Err(error) => break error,
+        }
+    };
+    while let Some(block) = visitor.give_back() {
+        hand_over(state, block);
     }
+    Err(error)
 }
 
 macro_rules! forward {
@@ -280,52 +249,38 @@ macro_rules! forward {
         }
 
         $(#[$attr])*
-        // SAFETY: every call goes to one and the same memory, which gives the guarantees; a
-        // pointer to it keeps it alive (G1) and stands for the same blocks (G6).
+        // SAFETY: every call goes to the same memory, which gives the guarantees; a pointer to it keeps
+        // it alive (G1) and stands for the same blocks (G6).
         unsafe impl<M: BlockMemory> BlockMemory for $pointer {
-            fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-                (**self).allocate()
-            }
-
-            fn allocate_all<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
+            fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
             where
                 F: FnMut(NonNull<u8>),
             {
-                (**self).allocate_all(count, visit)
-            }
-
-            fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-                (**self).claim(addr)
+                (**self).allocate(count, visit)
             }
 
             #[inline]
-            unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
+            unsafe fn claim<C: ClaimVisitor>(
+                &self,
+                first: PhysAddr,
+                visitor: &mut C,
+            ) -> Result<(), C::Error> {
                 // SAFETY: the caller's promise is the same one.
-                unsafe { (**self).claim_chain(first, chain) }
+                unsafe { (**self).claim(first, visitor) }
             }
 
             fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
                 (**self).addr_of(block)
             }
 
-            unsafe fn free(&self, block: NonNull<u8>) {
+            unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
                 // SAFETY: the caller's promise is the same one.
-                unsafe { (**self).free(block) }
+                unsafe { (**self).free(blocks) }
             }
 
-            unsafe fn hand_over(&self, block: NonNull<u8>) {
+            unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
                 // SAFETY: the caller's promise is the same one.
-                unsafe { (**self).hand_over(block) }
-            }
-
-            unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-                // SAFETY: the caller's promise is the same one.
-                unsafe { (**self).free_all(blocks) }
-            }
-
-            unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-                // SAFETY: the caller's promise is the same one.
-                unsafe { (**self).hand_over_all(blocks) }
+                unsafe { (**self).hand_over(blocks) }
             }
 
             fn published(&self) {

@@ -16,8 +16,8 @@ use std::ptr::NonNull;
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{
     AllocError, AllocErrorKind, BlockMemory, BlockSet, ChainWalk, ClaimError, ClaimErrorKind,
-    DumpMemory, Entry, ForeignSet, PhysAddr, ReadError, ReadErrorKind, ReadMemory, SetHead,
-    SetView,
+    ClaimVisitor, DumpMemory, Entry, ForeignSet, PhysAddr, ReadError, ReadErrorKind, ReadMemory,
+    SetHead, SetView, claim_each,
 };
 use serde_json::Value;
 
@@ -294,25 +294,39 @@ impl ReadMemory for Placed {
 // G4: the addresses are those of different pages, as a map has them.
 // G6: the type is not `Clone`. It is not `Sync`, either.
 unsafe impl BlockMemory for Placed {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let none = AllocError::new(AllocErrorKind::Full);
-        let addr = self.next.borrow_mut().pop_front().ok_or(none)?;
-        let page = NonNull::from(Box::leak(bytemuck::zeroed_box::<Page>()));
-        let before = self.pages.borrow_mut().insert(addr, (page, State::Owned));
-        assert!(before.is_none(), "an address is given out once");
-        Ok(page.cast())
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        for _ in 0..count {
+            let none = AllocError::new(AllocErrorKind::Full);
+            let addr = self.next.borrow_mut().pop_front().ok_or(none)?;
+            let page = NonNull::from(Box::leak(bytemuck::zeroed_box::<Page>()));
+            let before = self.pages.borrow_mut().insert(addr, (page, State::Owned));
+            assert!(before.is_none(), "an address is given out once");
+            visit(page.cast());
+        }
+        Ok(())
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        let error = |kind| Err(ClaimError::new(addr, kind));
-        match self.pages.borrow_mut().get_mut(&addr.get()) {
-            None => error(ClaimErrorKind::Outside),
-            Some((_, State::Owned)) => error(ClaimErrorKind::Owned),
-            Some((page, state)) => {
-                *state = State::Owned;
-                Ok(page.cast())
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let claim = |_: &mut (), addr: PhysAddr| {
+            let error = |kind| Err(ClaimError::new(addr, kind));
+            match self.pages.borrow_mut().get_mut(&addr.get()) {
+                None => error(ClaimErrorKind::Outside),
+                Some((_, State::Owned)) => error(ClaimErrorKind::Owned),
+                Some((page, state)) => {
+                    *state = State::Owned;
+                    Ok(page.cast())
+                }
             }
-        }
+        };
+        let hand_over = |_: &mut (), block| self.set_state(block, State::Owned, State::Preserved);
+        claim_each(&mut (), first, visitor, claim, hand_over)
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
@@ -320,13 +334,13 @@ unsafe impl BlockMemory for Placed {
         PhysAddr::new(*pages.iter().find(|(_, page)| page.0.cast() == block).unwrap().0)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         // A page that was freed is of no interest here; it waits with the preserved ones.
-        self.set_state(block, State::Owned, State::Preserved);
+        blocks.for_each(|block| self.set_state(block, State::Owned, State::Preserved));
     }
 
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.set_state(block, State::Owned, State::Preserved);
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        blocks.for_each(|block| self.set_state(block, State::Owned, State::Preserved));
     }
 }
 

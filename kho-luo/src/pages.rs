@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kho_block::abi::{DEFAULT_BLOCK_SIZE, is_block_size};
 use kho_block::{
-    AllocError, AllocErrorKind, BlockMemory, ChainClaim, ClaimError, ClaimErrorKind, NextClaim,
-    PhysAddr, ReadError, ReadErrorKind, ReadMemory,
+    AllocError, AllocErrorKind, BlockMemory, ClaimError, ClaimErrorKind, ClaimVisitor, PhysAddr,
+    ReadError, ReadErrorKind, ReadMemory, claim_each,
 };
 use thiserror::Error;
 
@@ -230,6 +230,14 @@ pub struct PageCounts {
 }
 
 impl Pages {
+    /// Makes the first free page owned.
+    fn allocate(&mut self) -> Option<NonNull<u8>> {
+        let addr = self.free.pop_front()?;
+        let page = self.by_addr.get_mut(&addr).expect("a free page is one of the pages");
+        page.state = State::Owned;
+        Some(page.base)
+    }
+
     /// Makes a preserved page owned.
     fn claim<const BLOCK_SIZE: usize>(
         &mut self,
@@ -327,39 +335,27 @@ impl<const BLOCK_SIZE: usize> ReadMemory for PageMemory<'_, BLOCK_SIZE> {
 // G4: the address is the one that the page was added with: not null, aligned, and no other's.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let mut pages = self.lock();
-        let addr = pages.free.pop_front().ok_or(AllocError::new(AllocErrorKind::Full))?;
-        let page = pages.by_addr.get_mut(&addr).expect("a free page is one of the pages");
-        page.state = State::Owned;
-        // SAFETY: the page was free, so it is this caller's alone, and has a block's length (the
-        // invariant of `Page`).
-        unsafe { page.base.write_bytes(0, BLOCK_SIZE) };
-        Ok(page.base)
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        for _ in 0..count {
+            let block = self.lock().allocate().ok_or(AllocError::new(AllocErrorKind::Full))?;
+            // SAFETY: the page was free, so it is this caller's alone, and has a block's length
+            // (the invariant of `Page`).
+            unsafe { block.write_bytes(0, BLOCK_SIZE) };
+            visit(block);
+        }
+        Ok(())
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.lock().claim::<BLOCK_SIZE>(addr)
-    }
-
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        let mut pages = self.lock();
-        let mut next = NextClaim::Block(first);
-        while let NextClaim::Block(addr) = next {
-            next = match pages.claim::<BLOCK_SIZE>(addr) {
-                Ok(block) => chain.add(addr, block),
-                Err(error) => {
-                    chain.refuse(error);
-                    NextClaim::Undo
-                }
-            };
-        }
-        if next == NextClaim::Undo {
-            while let Some(block) = chain.give_back() {
-                pages.release(block, State::Preserved);
-            }
-        }
-        next == NextClaim::End
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let hand_over = |pages: &mut Pages, block| pages.release(block, State::Preserved);
+        claim_each(&mut *self.lock(), first, visitor, Pages::claim::<BLOCK_SIZE>, hand_over)
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
@@ -367,20 +363,12 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> 
         *pages.by_pointer.get(&block.addr()).expect("an owned block is one of the pages")
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        self.lock().release(block, State::Free);
-    }
-
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.lock().release(block, State::Preserved);
-    }
-
-    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         let mut pages = self.lock();
         blocks.for_each(|block| pages.release(block, State::Free));
     }
 
-    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         let mut pages = self.lock();
         blocks.for_each(|block| pages.release(block, State::Preserved));
     }

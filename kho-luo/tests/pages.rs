@@ -4,8 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use kho_block::{
-    BlockMemory, BlockSet, ClaimErrorKind, PhysAddr, ReadErrorKind, ReadMemory, ReserveErrorKind,
-    SetHead,
+    BlockSet, PhysAddr, ReadErrorKind, ReadMemory, ReserveErrorKind, RestoreErrorKind, SetHead,
 };
 use kho_luo::{
     Compatible, FlbWriteError, LuoFile, LuoFlb, NameError, PageCounts, PageErrorKind, PageMemory,
@@ -87,14 +86,17 @@ fn pages_that_hold_something_are_claimed_once() {
     memory.add_preserved(PhysAddr::new(0x9000), &mut pages[0].0).unwrap();
     let set = BlockSet::restore(&memory, head).unwrap();
     assert_eq!(set[0].token, 7);
-    let claim = |addr| memory.claim(PhysAddr::new(addr)).unwrap_err().kind;
-    assert_eq!(claim(0x9000), ClaimErrorKind::Owned);
-    assert_eq!(claim(0x9008), ClaimErrorKind::Misaligned);
-    assert_eq!(claim(0xa000), ClaimErrorKind::Outside);
+    let restore = |addr| {
+        let head = SetHead::<LuoFile>::new(PhysAddr::new(addr));
+        let error = BlockSet::restore(&memory, head).unwrap_err();
+        assert_eq!(error.addr, head.addr());
+        error.kind
+    };
+    assert_eq!(restore(0x9000), RestoreErrorKind::Owned);
+    assert_eq!(restore(0x9008), RestoreErrorKind::Misaligned);
+    assert_eq!(restore(0xa000), RestoreErrorKind::Outside);
     drop(set);
-    assert_eq!(claim(0x9000), ClaimErrorKind::NotPreserved);
-    let restore = |head| BlockSet::restore(&memory, head).unwrap_err().addr;
-    assert_eq!(restore(SetHead::<LuoFile>::new(PhysAddr::new(0x9000))).get(), 0x9000);
+    assert_eq!(restore(0x9000), RestoreErrorKind::NotPreserved);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::{BlockMemory, ChainClaim, NextClaim, ReadMemory};
+use super::{BlockMemory, ClaimVisitor, ReadMemory};
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 
@@ -86,48 +86,44 @@ impl<M: ReadMemory> ReadMemory for FaultyMemory<M> {
 
 // SAFETY: what succeeds comes from the memory inside, which gives the guarantees.
 unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let take = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
-        self.allocations_left
-            .fetch_update(Relaxed, Relaxed, take)
-            .map_err(|_| AllocError::new(AllocErrorKind::OutOfMemory))?;
-        self.inner.allocate()
-    }
-
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.claims.fetch_add(1, Relaxed);
-        self.inner.claim(addr)
+    fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        let after = |left: usize| {
+            if left == usize::MAX { left } else { left.saturating_sub(count) }
+        };
+        let left = self
+            .allocations_left
+            .fetch_update(Relaxed, Relaxed, |left| Some(after(left)))
+            .unwrap_or_else(|left| left);
+        self.inner.allocate(count.min(left), visit)?;
+        if left < count { Err(AllocError::new(AllocErrorKind::OutOfMemory)) } else { Ok(()) }
     }
 
     #[inline]
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        let mut chain = Counted { chain, claims: &self.claims };
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let mut visitor = Counted { visitor, claims: &self.claims };
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.claim_chain(first, &mut chain) }
+        unsafe { self.inner.claim(first, &mut visitor) }
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         self.inner.addr_of(block)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.free(block) }
+        unsafe { self.inner.free(blocks) }
     }
 
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.hand_over(block) }
-    }
-
-    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.free_all(blocks) }
-    }
-
-    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.hand_over_all(blocks) }
+        unsafe { self.inner.hand_over(blocks) }
     }
 
     fn published(&self) {
@@ -135,24 +131,26 @@ unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
     }
 }
 
-/// A chain whose claims are counted.
+/// A visitor whose claims are counted.
 struct Counted<'a, C> {
-    chain: &'a mut C,
+    visitor: &'a mut C,
     claims: &'a AtomicUsize,
 }
 
-impl<C: ChainClaim> ChainClaim for Counted<'_, C> {
-    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
+impl<C: ClaimVisitor> ClaimVisitor for Counted<'_, C> {
+    type Error = C::Error;
+
+    fn visit(&mut self, addr: PhysAddr, block: NonNull<u8>) -> Result<Option<PhysAddr>, C::Error> {
         self.claims.fetch_add(1, Relaxed);
-        self.chain.add(addr, block)
+        self.visitor.visit(addr, block)
     }
 
-    fn refuse(&mut self, error: ClaimError) {
+    fn refuse(&mut self, error: ClaimError) -> C::Error {
         self.claims.fetch_add(1, Relaxed);
-        self.chain.refuse(error);
+        self.visitor.refuse(error)
     }
 
     fn give_back(&mut self) -> Option<NonNull<u8>> {
-        self.chain.give_back()
+        self.visitor.give_back()
     }
 }

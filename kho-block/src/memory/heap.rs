@@ -12,7 +12,7 @@ use super::ledger::{Ledger, Usage};
 use super::lock::Lock;
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
 use super::pages::huge_page_size;
-use super::{BlockMemory, ChainClaim, ReadMemory, claim_each};
+use super::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
 use crate::abi::{DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{
@@ -306,13 +306,7 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
 // G4: the address is the pointer's; blocks do not overlap, and no block is at address 0.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let mut batch = Batch::new();
-        self.blocks.with(|blocks| blocks.take_free(&mut batch, 1))?;
-        Ok(Self::zeroed(batch[0]))
-    }
-
-    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
     where
         F: FnMut(NonNull<u8>),
     {
@@ -321,44 +315,32 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for HeapMemory<BLOCK_SIZE> {
         while left > 0 {
             self.blocks.with(|blocks| blocks.take_free(&mut batch, left))?;
             left -= batch.len();
-            batch.drain(..).map(Self::zeroed).for_each(&mut visit);
+            for block in batch.drain(..) {
+                visit(Self::zeroed(block));
+            }
         }
         Ok(())
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.blocks.with(|blocks| blocks.claim(addr))
-    }
-
     #[inline]
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        self.blocks.with(|blocks| {
-            let claimed = claim_each(first, chain, |addr| blocks.claim(addr));
-            if !claimed {
-                let taken_back = core::iter::from_fn(|| chain.give_back());
-                taken_back.for_each(|block| blocks.hand_over(block));
-            }
-            claimed
-        })
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        self.blocks
+            .with(|blocks| claim_each(blocks, first, visitor, Blocks::claim, Blocks::hand_over))
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         PhysAddr::new(block.addr().get() as u64)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| blocks.free(block));
-    }
-
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| blocks.hand_over(block));
-    }
-
-    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         self.blocks.with(|memory| blocks.for_each(|block| memory.free(block)));
     }
 
-    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         self.blocks.with(|memory| blocks.for_each(|block| memory.hand_over(block)));
     }
 }

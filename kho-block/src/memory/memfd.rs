@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::ledger::{Ledger, State, Usage};
 use super::lock::Lock;
-use super::{BlockMemory, ChainClaim, ReadMemory, claim_each};
+use super::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind};
@@ -416,13 +416,7 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
 // G4: the address is the block's offset, which is at least a block size.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let mut batch = SmallVec::new();
-        self.take_free(&mut batch, 1)?;
-        Ok(self.zeroed(batch[0].0, batch[0].1))
-    }
-
-    fn allocate_all<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
     where
         F: FnMut(NonNull<u8>),
     {
@@ -431,48 +425,43 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {
         while left > 0 {
             self.take_free(&mut batch, left)?;
             left -= batch.len();
-            batch.drain(..).for_each(|(number, is_zero)| visit(self.zeroed(number, is_zero)));
+            for (number, is_zero) in batch.drain(..) {
+                visit(self.zeroed(number, is_zero));
+            }
         }
         Ok(())
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        self.blocks.with(|blocks| self.claim_in(blocks, addr))
-    }
-
     #[inline]
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        self.blocks.with(|blocks| {
-            let claimed = claim_each(first, chain, |addr| self.claim_in(blocks, addr));
-            if !claimed {
-                let taken_back = core::iter::from_fn(|| chain.give_back());
-                taken_back.for_each(|block| blocks.ledger.hand_over(self.number_of_owned(block)));
-            }
-            claimed
-        })
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let claim = |blocks: &mut Blocks, addr| self.claim_in(blocks, addr);
+        let hand_over = |blocks: &mut Blocks, block| {
+            blocks.ledger.hand_over(self.number_of_owned(block));
+        };
+        self.blocks.with(|blocks| claim_each(blocks, first, visitor, claim, hand_over))
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         PhysAddr::new(self.offset(block) as u64)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| blocks.ledger.free(self.number_of_owned(block)));
-    }
-
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.blocks.with(|blocks| blocks.ledger.hand_over(self.number_of_owned(block)));
-    }
-
-    unsafe fn free_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         self.blocks.with(|state| {
-            blocks.for_each(|block| state.ledger.free(self.number_of_owned(block)));
+            for block in blocks {
+                state.ledger.free(self.number_of_owned(block));
+            }
         });
     }
 
-    unsafe fn hand_over_all<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         self.blocks.with(|state| {
-            blocks.for_each(|block| state.ledger.hand_over(self.number_of_owned(block)));
+            for block in blocks {
+                state.ledger.hand_over(self.number_of_owned(block));
+            }
         });
     }
 }

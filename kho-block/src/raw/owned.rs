@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::error::{
     ClaimError, ClaimErrorKind, ReserveError, ReserveErrorKind, RestoreError, RestoreErrorKind,
 };
-use crate::memory::{BlockMemory, ChainClaim, NextClaim};
+use crate::memory::{BlockMemory, ClaimVisitor};
 use crate::walk::{ChainCheck, exact_error};
 
 /// Entries whose blocks belong to this value, with the memory they came from.
@@ -54,22 +54,15 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         }
         let mut claim = Claim {
             walk: ChainCheck::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit),
-            error: None,
-            is_failing: false,
             entries,
         };
         claim.entries.head = head.addr();
         claim.entries.prepare_claim(&mut claim.walk, head.addr())?;
-        // SAFETY: a `Claim` gives back what is in the table, which is what was added to it, and takes
+        // SAFETY: a `Claim` gives back what is in the table, which is what it visited, and takes
         // it out.
-        unsafe { memory.claim_chain(head.addr(), &mut claim) };
-        match claim.error {
-            Some(error) => Err(error),
-            None => {
-                entries.trim_table();
-                Ok(chain)
-            }
-        }
+        unsafe { memory.claim(head.addr(), &mut claim) }?;
+        entries.trim_table();
+        Ok(chain)
     }
 
     /// Makes every block preserved again, as it was before it was claimed.
@@ -79,7 +72,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
             return;
         }
         // SAFETY: the blocks are owned by this chain (I2), and each leaves its table for good.
-        unsafe { self.memory.hand_over_all(entries.blocks.into_iter()) };
+        unsafe { self.memory.hand_over(entries.blocks.into_iter()) };
     }
 
     /// The memory the blocks are in.
@@ -122,7 +115,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         if !is_countable || entries.reserve_table(missing).is_err() {
             return fail(before, ReserveErrorKind::OutOfMemory);
         }
-        let allocated = memory.allocate_all(missing, |block| entries.blocks.push(block));
+        let allocated = memory.allocate(missing, |block| entries.blocks.push(block));
         if let Err(error) = allocated {
             let position = self.entries.blocks.len();
             self.free_after(before);
@@ -147,7 +140,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         }
         let last_first = iter::from_fn(|| if blocks.len() > keep { blocks.pop() } else { None });
         // SAFETY: the blocks are owned by this chain (I2), and each just left its table.
-        unsafe { memory.free_all(last_first) };
+        unsafe { memory.free(last_first) };
     }
 
     /// Keeps the first `len` entries; the blocks that gets empty become spare.
@@ -336,10 +329,6 @@ impl<T: Entry, M: BlockMemory> Entries<T, M> {
 struct Claim<'a, T, M> {
     entries: &'a mut Entries<T, M>,
     walk: ChainCheck,
-    /// What is wrong with the chain, once that is known.
-    error: Option<RestoreError>,
-    /// Blocks are being given back.
-    is_failing: bool,
 }
 
 impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
@@ -367,37 +356,42 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
         }
         Ok(link.next)
     }
+
+    /// Finds the block where the fault shows. As long as all blocks are owned, their links can be
+    /// followed.
+    #[cold]
+    fn exact_error(&self, error: RestoreError) -> RestoreError {
+        exact_error(error, self.entries.blocks())
+    }
 }
 
-impl<T: Entry, M: BlockMemory> ChainClaim for Claim<'_, T, M> {
+impl<T: Entry, M: BlockMemory> ClaimVisitor for Claim<'_, T, M> {
+    type Error = RestoreError;
+
     #[inline]
-    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
+    fn visit(
+        &mut self,
+        addr: PhysAddr,
+        block: NonNull<u8>,
+    ) -> Result<Option<PhysAddr>, RestoreError> {
         match self.check(addr, block) {
-            Ok(PhysAddr::NULL) => NextClaim::End,
-            Ok(next) => NextClaim::Block(next),
-            Err(error) => {
-                self.error = Some(error);
-                NextClaim::Undo
-            }
+            Ok(PhysAddr::NULL) => Ok(None),
+            Ok(next) => Ok(Some(next)),
+            Err(error) => Err(self.exact_error(error)),
         }
     }
 
-    fn refuse(&mut self, error: ClaimError) {
+    fn refuse(&mut self, error: ClaimError) -> RestoreError {
         let kind = match error.kind {
             ClaimErrorKind::Owned if self.entries.blocks().any(|block| block == error.addr) => {
                 RestoreErrorKind::Cycle
             }
             kind => kind.into(),
         };
-        self.error = Some(self.walk.error(error.addr, kind));
+        self.exact_error(self.walk.error(error.addr, kind))
     }
 
     fn give_back(&mut self) -> Option<NonNull<u8>> {
-        if !self.is_failing {
-            self.is_failing = true;
-            // As long as all blocks are owned, their links can be followed.
-            self.error = self.error.map(|error| exact_error(error, self.entries.blocks()));
-        }
         self.entries.blocks.pop()
     }
 }

@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 use kho_block::bytemuck::cast_slice;
 use kho_block::{BlockMemory, Entry, PhysAddr, SetHead};
 
+use super::one::OneBlock;
+
 /// Preserves a chain with blocks of these counts, at addresses that do not rise.
 pub(crate) fn preserve_chain<T: Entry, M: BlockMemory>(
     memory: &M,
@@ -13,7 +15,7 @@ pub(crate) fn preserve_chain<T: Entry, M: BlockMemory>(
     entries: &[T],
 ) -> SetHead<T> {
     assert_eq!(entries.len(), counts.iter().sum());
-    let mut blocks: Vec<_> = counts.iter().map(|_| memory.allocate().unwrap()).collect();
+    let mut blocks: Vec<_> = counts.iter().map(|_| memory.allocate_one().unwrap()).collect();
     blocks.rotate_left(counts.len() / 2);
     let addrs: Vec<_> = blocks.iter().map(|block| memory.addr_of(*block)).collect();
     let mut rest = entries;
@@ -28,7 +30,7 @@ pub(crate) fn preserve_chain<T: Entry, M: BlockMemory>(
         // SAFETY: the block was just allocated, so it is ours to write, and as long (G1).
         unsafe { block.copy_from_nonoverlapping(from, bytes.len()) };
         // SAFETY: the block is ours, and not used again.
-        unsafe { memory.hand_over(block) };
+        unsafe { memory.hand_over_one(block) };
         rest = later;
     }
     SetHead::new(addrs.first().copied().unwrap_or(PhysAddr::NULL))

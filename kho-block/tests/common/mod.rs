@@ -8,8 +8,12 @@ mod chain;
 mod countable;
 mod decode;
 mod entries;
+mod noted;
+mod one;
 
 pub(crate) use chain::preserve_chain;
 pub(crate) use countable::Countable;
 pub(crate) use decode::{Decoded, decode};
 pub(crate) use entries::{Bytes, Wide, Words, bytes_of, sample, samples};
+pub(crate) use noted::Noted;
+pub(crate) use one::OneBlock;

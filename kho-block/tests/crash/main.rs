@@ -14,6 +14,8 @@ mod child;
 mod control;
 #[path = "../common/itself.rs"]
 mod itself;
+#[path = "../common/one.rs"]
+mod one;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -23,13 +25,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kho_block::bytemuck::{Pod, Zeroable};
-use kho_block::{
-    BlockMemory, BlockSet, Entry, ForeignSet, MemfdMemory, PhysAddr, RestoreErrorKind, SetHead,
-};
+use kho_block::{BlockSet, Entry, ForeignSet, MemfdMemory, PhysAddr, RestoreErrorKind, SetHead};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
 use control::{Control, Random, Seen, Word};
 use itself::itself;
+use one::OneBlock as _;
 
 /// Set for the child, to the seed of what it does.
 const SEED: &str = "KHO_BLOCK_CRASH_SEED";
@@ -171,6 +172,6 @@ fn look<const SIZE: usize>(data: OwnedFd, control: &Control, seed: u64) -> Seen 
         set.push(Record::new(id)).unwrap();
     }
     assert_eq!(set.len(), seen.len() + 10);
-    assert!(memory.allocate().is_ok());
+    assert!(memory.allocate_one().is_ok());
     Seen(seen)
 }

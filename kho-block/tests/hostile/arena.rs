@@ -13,6 +13,7 @@ use kho_block::{
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
+use crate::common::OneBlock as _;
 use crate::plan::{Access, BLOCK, Fault, Item, NEIGHBOUR, Plan, Space, assert_chain, walk};
 
 /// A memory that tells how many blocks it has.
@@ -46,7 +47,7 @@ impl<'m, M: Counted> Arena<'m, M> {
             neighbour.push(Item::new(NEIGHBOUR, index)).unwrap();
         }
         let owned = [0, 127].map(|i| neighbour.addr_of(i).unwrap().get() - 16);
-        let mut taken: Vec<_> = (0..blocks + 2).map(|_| memory.allocate().unwrap()).collect();
+        let mut taken: Vec<_> = (0..blocks + 2).map(|_| memory.allocate_one().unwrap()).collect();
         let addr = |block: &NonNull<u8>| memory.addr_of(*block).get();
         let free = taken.split_off(blocks);
         // Not in the order of the addresses.
@@ -59,11 +60,11 @@ impl<'m, M: Counted> Arena<'m, M> {
         };
         for block in taken {
             // SAFETY: allocated above and not used again.
-            unsafe { memory.hand_over(block) };
+            unsafe { memory.hand_over_one(block) };
         }
         for block in free {
             // SAFETY: allocated above and not used again.
-            unsafe { memory.free(block) };
+            unsafe { memory.free_one(block) };
         }
         Self { memory, space, neighbour }
     }
@@ -72,11 +73,11 @@ impl<'m, M: Counted> Arena<'m, M> {
     pub(crate) fn write(&self, plan: &Plan) {
         for (number, addr) in self.space.blocks.iter().enumerate() {
             let page = plan.page(number, &self.space);
-            let block = self.memory.claim(PhysAddr::new(*addr)).unwrap();
+            let block = self.memory.claim_one(PhysAddr::new(*addr)).unwrap();
             // SAFETY: the block was just claimed, and a block holds a page.
             unsafe { block.copy_from_nonoverlapping(NonNull::from(&*page).cast(), BLOCK) };
             // SAFETY: it was just claimed and is not used again.
-            unsafe { self.memory.hand_over(block) };
+            unsafe { self.memory.hand_over_one(block) };
         }
     }
 

@@ -5,6 +5,8 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod arena;
+#[path = "../common/mod.rs"]
+mod common;
 mod counts;
 mod lying;
 mod named;

@@ -7,6 +7,7 @@ use kho_block::{
 };
 
 use crate::arena::{Arena, Counted, check};
+use crate::common::OneBlock as _;
 use crate::plan::{BLOCK, Cause, FIT, Item, Plan, Space, To, walk};
 
 /// Checks a plan everywhere, and the oracle by what is written here.
@@ -277,10 +278,10 @@ fn edges_of_a_memfd() {
     };
     assert_eq!(blocks, 0, "nothing but the first block, which is nobody's");
     for addr in [0, 4096, 8192, u64::MAX - 4095] {
-        let error = memory.claim(PhysAddr::new(addr)).unwrap_err();
+        let error = memory.claim_one(PhysAddr::new(addr)).unwrap_err();
         assert_eq!(error.kind, kho_block::ClaimErrorKind::Outside, "{addr:#x}");
     }
-    let block = memory.allocate().unwrap();
+    let block = memory.allocate_one().unwrap();
     let usage = memory.usage();
     let blocks = (usage.free + usage.owned + usage.preserved) as u64;
     let last = SetHead::<Item>::new(PhysAddr::new(blocks * 4096));
@@ -289,8 +290,8 @@ fn edges_of_a_memfd() {
     assert_eq!(kind(last), RestoreErrorKind::NotPreserved);
     assert_eq!(kind(past), RestoreErrorKind::Outside);
     // SAFETY: allocated above and not used again.
-    unsafe { memory.hand_over(block) };
-    let error = memory.claim(PhysAddr::NULL).unwrap_err();
+    unsafe { memory.hand_over_one(block) };
+    let error = memory.claim_one(PhysAddr::NULL).unwrap_err();
     assert_eq!(error.kind, kho_block::ClaimErrorKind::Outside);
     assert!(memory.read(PhysAddr::NULL, &mut [0; 8]).is_err());
     assert!(memory.read(PhysAddr::new(4095), &mut [0; 8]).is_err());
@@ -305,20 +306,20 @@ fn other_block_sizes() {
     fn refuses<const SIZE: usize>() {
         let memory = HeapMemory::<SIZE>::new_with_block_size();
         let fit = (SIZE - 16) / 32;
-        let block = memory.allocate().unwrap();
+        let block = memory.allocate_one().unwrap();
         let addr = memory.addr_of(block);
         let restore = |addr| BlockSet::<Item, _>::restore(&memory, SetHead::new(addr));
         let rewrite = |count: usize| {
-            let block = memory.claim(addr).unwrap();
+            let block = memory.claim_one(addr).unwrap();
             // SAFETY: just claimed; the header's second word.
             let word = unsafe { block.cast::<u64>().add(1) };
             // SAFETY: as before.
             unsafe { word.write(count as u64) };
             // SAFETY: just claimed and not used again.
-            unsafe { memory.hand_over(block) };
+            unsafe { memory.hand_over_one(block) };
         };
         // SAFETY: allocated above and not used again.
-        unsafe { memory.hand_over(block) };
+        unsafe { memory.hand_over_one(block) };
         assert_eq!(restore(addr).map(drop).unwrap_err().kind, RestoreErrorKind::NoEntries);
         rewrite(fit + 1);
         let kind = RestoreErrorKind::TooManyEntries { count: fit as u64 + 1, max: fit };

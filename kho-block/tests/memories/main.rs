@@ -9,7 +9,7 @@ use kho_block::{FaultyMemory, HeapMemory, MemfdMemory};
 
 use crate::common::Countable;
 
-mod chains;
+mod claims;
 #[path = "../common/mod.rs"]
 mod common;
 mod dump;
@@ -78,8 +78,8 @@ macro_rules! block_memories {
             }
 
             #[test]
-            fn claim_chain_is_claim_after_claim() {
-                through_pointers!($memory, chains::claim_chain_is_claim_after_claim);
+            fn claims_take_all_or_none() {
+                through_pointers!($memory, claims::claims_take_all_or_none);
             }
 
             #[test]

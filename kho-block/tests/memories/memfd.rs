@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::common::OneBlock as _;
 use crate::owner::{Owner, pattern};
 use crate::reading::bytes_are_given;
 
@@ -40,7 +41,7 @@ fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, MemfdError> {
 fn exhaust<const B: usize>(memory: &MemfdMemory<B>) -> (Vec<u64>, AllocErrorKind) {
     let mut owners = Vec::new();
     loop {
-        match memory.allocate() {
+        match memory.allocate_one() {
             Ok(block) => owners.push(Owner::new(memory, block)),
             Err(error) => return (owners.iter().map(|o| o.addr().get()).collect(), error.kind),
         }
@@ -81,7 +82,7 @@ fn what_is_written_stays_as_the_file_grows() {
         owner
     };
     let owners: Vec<_> = (0..BLOCKS).map(allocate_and_fill).collect();
-    assert!(memory.allocate().is_err_and(|error| error.kind == AllocErrorKind::Full));
+    assert!(memory.allocate_one().is_err_and(|error| error.kind == AllocErrorKind::Full));
     for (seed, owner) in owners.iter().enumerate() {
         assert!(owner.has(seed), "block {seed}");
     }
@@ -92,8 +93,8 @@ fn what_is_written_stays_as_the_file_grows() {
 fn allocates_many_at_once() {
     let memory = MemfdMemory::<BLOCK>::with_max_len("many", 1000 * BLOCK).unwrap();
     let mut owners = Vec::new();
-    memory.allocate_all(600, |block| owners.push(Owner::new(&memory, block))).unwrap();
-    let error = memory.allocate_all(600, |block| owners.push(Owner::new(&memory, block)));
+    memory.allocate(600, |block| owners.push(Owner::new(&memory, block))).unwrap();
+    let error = memory.allocate(600, |block| owners.push(Owner::new(&memory, block)));
     assert_eq!(error.unwrap_err().kind, AllocErrorKind::Full);
     let addrs: Vec<_> = owners.iter().map(|owner| owner.addr().get()).collect();
     assert_eq!(addrs, (1..1000).map(|n| n * BLOCK as u64).collect::<Vec<_>>());
@@ -113,7 +114,7 @@ fn collapses() -> bool {
 fn absurdly_many_at_once_fill_the_file() {
     let memory = MemfdMemory::<BLOCK>::with_max_len("absurd", 100 * BLOCK).unwrap();
     let mut owners = Vec::new();
-    let error = memory.allocate_all(usize::MAX, |block| owners.push(Owner::new(&memory, block)));
+    let error = memory.allocate(usize::MAX, |block| owners.push(Owner::new(&memory, block)));
     assert_eq!(error.unwrap_err().kind, AllocErrorKind::Full);
     assert_eq!(owners.len(), 99);
 }
@@ -127,7 +128,7 @@ fn a_large_file_has_huge_pages() {
     let memory = MemfdMemory::<BLOCK>::new("huge").unwrap();
     let mut owners = Vec::new();
     // With the first block of the file these are 4 huge pages.
-    memory.allocate_all(2047, |block| owners.push(Owner::new(&memory, block))).unwrap();
+    memory.allocate(2047, |block| owners.push(Owner::new(&memory, block))).unwrap();
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mapping = smaps.split_once("/memfd:huge").expect("the file is mapped").1;
     let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps says it").1;

@@ -4,6 +4,8 @@ use std::ptr::NonNull;
 
 use kho_block::{BlockMemory, ClaimError, ClaimErrorKind, PhysAddr};
 
+use crate::common::OneBlock as _;
+
 /// An owned block, freed on drop.
 ///
 /// # Invariants
@@ -18,7 +20,7 @@ unsafe impl<M: BlockMemory + Sync> Send for Owner<'_, M> {}
 
 impl<'m, M: BlockMemory> Owner<'m, M> {
     pub(crate) fn allocate(memory: &'m M) -> Self {
-        Self::new(memory, memory.allocate().unwrap())
+        Self::new(memory, memory.allocate_one().unwrap())
     }
 
     pub(crate) fn claim(memory: &'m M, addr: PhysAddr) -> Result<Self, ClaimErrorKind> {
@@ -26,7 +28,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
             assert_eq!(error.addr, addr);
             error.kind
         };
-        Ok(Self::new(memory, memory.claim(addr).map_err(check)?))
+        Ok(Self::new(memory, memory.claim_one(addr).map_err(check)?))
     }
 
     /// Takes a block that `memory` has just given.
@@ -68,7 +70,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
     pub(crate) fn hand_over(self) -> PhysAddr {
         let addr = self.addr();
         // SAFETY: the block is owned, and given up by forgetting the value.
-        unsafe { self.memory.hand_over(self.block) };
+        unsafe { self.memory.hand_over_one(self.block) };
         std::mem::forget(self);
         addr
     }
@@ -77,7 +79,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
 impl<M: BlockMemory> Drop for Owner<'_, M> {
     fn drop(&mut self) {
         // SAFETY: the block is owned, and given up here.
-        unsafe { self.memory.free(self.block) }
+        unsafe { self.memory.free_one(self.block) }
     }
 }
 

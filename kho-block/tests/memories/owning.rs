@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kho_block::{BlockMemory, ClaimErrorKind, PhysAddr};
 
-use crate::common::Countable;
+use crate::common::{Countable, OneBlock as _};
 use crate::owner::Owner;
 
 /// More blocks than the memories start with.
@@ -36,9 +36,9 @@ pub(crate) fn g1_moving_moves_no_block<M: BlockMemory>(memory: M) {
     let mut owner = Owner::allocate(&memory);
     owner.fill(1);
     let addr = owner.hand_over();
-    let first = memory.claim(addr).unwrap();
+    let first = memory.claim_one(addr).unwrap();
     let memory = Box::new(memory);
-    let second = memory.allocate().unwrap();
+    let second = memory.allocate_one().unwrap();
     let owners = [first, second].map(|block| Owner::new(&*memory, block));
     assert!(owners[0].has(1));
     assert!(owners[1].is_zero());

@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use kho_block::{
-    AllocError, BlockMemory, ChainClaim, ClaimError, NextClaim, PhysAddr, ReadError, ReadMemory,
-};
+use kho_block::{AllocError, BlockMemory, ClaimVisitor, PhysAddr, ReadError, ReadMemory};
+
+use crate::common::Noted;
 
 pub(crate) struct Watched<M> {
     inner: M,
@@ -69,73 +69,55 @@ impl<M: BlockMemory> ReadMemory for Watched<M> {
 
 // SAFETY: what succeeds comes from the memory inside, which gives the guarantees.
 unsafe impl<M: BlockMemory> BlockMemory for Watched<M> {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        self.allocations.set(self.allocations.get() + 1);
-        let block = self.inner.allocate()?;
-        let addr = self.inner.addr_of(block);
-        self.took(addr, block);
-        let mut bytes = vec![1; M::BLOCK_SIZE];
-        self.peek(addr.get(), &mut bytes);
-        assert!(bytes == vec![0; M::BLOCK_SIZE], "a block is not zeroed");
-        Ok(block)
+    fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        self.allocations.set(self.allocations.get() + count);
+        let mut blocks = Vec::new();
+        let result = self.inner.allocate(count, |block| blocks.push(block));
+        for block in &blocks {
+            let addr = self.inner.addr_of(*block);
+            self.took(addr, *block);
+            let mut bytes = vec![1; M::BLOCK_SIZE];
+            self.peek(addr.get(), &mut bytes);
+            assert!(bytes == vec![0; M::BLOCK_SIZE], "a block is not zeroed");
+        }
+        blocks.into_iter().for_each(visit);
+        result
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        let block = self.inner.claim(addr)?;
-        self.took(addr, block);
-        Ok(block)
-    }
-
-    unsafe fn claim_chain<C: ChainClaim>(&self, first: PhysAddr, chain: &mut C) -> bool {
-        let mut chain = Noted { chain, blocks: Vec::new() };
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let mut visitor = Noted::new(visitor);
         // SAFETY: the caller's promise is the same one.
-        let claimed = unsafe { self.inner.claim_chain(first, &mut chain) };
-        for block in chain.blocks {
+        let result = unsafe { self.inner.claim(first, &mut visitor) };
+        for block in visitor.blocks {
             self.took(self.inner.addr_of(block), block);
         }
-        claimed
+        result
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         self.inner.addr_of(block)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        self.gave(block);
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        let blocks: Vec<_> = blocks.inspect(|block| self.gave(*block)).collect();
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.free(block) }
+        unsafe { self.inner.free(blocks.into_iter()) }
     }
 
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.gave(block);
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
+        let blocks: Vec<_> = blocks.inspect(|block| self.gave(*block)).collect();
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.hand_over(block) }
+        unsafe { self.inner.hand_over(blocks.into_iter()) }
     }
 
     fn published(&self) {
         self.inner.published();
-    }
-}
-
-/// A chain whose blocks are noted while they are claimed.
-struct Noted<'a, C> {
-    chain: &'a mut C,
-    blocks: Vec<NonNull<u8>>,
-}
-
-impl<C: ChainClaim> ChainClaim for Noted<'_, C> {
-    fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> NextClaim {
-        self.blocks.push(block);
-        self.chain.add(addr, block)
-    }
-
-    fn refuse(&mut self, error: ClaimError) {
-        self.chain.refuse(error);
-    }
-
-    fn give_back(&mut self) -> Option<NonNull<u8>> {
-        let block = self.chain.give_back()?;
-        self.blocks.retain(|other| *other != block);
-        Some(block)
     }
 }

@@ -1,8 +1,9 @@
 //! Growing: what is said to be there is there, and what can't be is named.
 
-use kho_block::{AllocErrorKind, BlockMemory as _, BlockSet, MemfdMemory, ReserveErrorKind};
+use kho_block::{AllocErrorKind, BlockSet, MemfdMemory, ReserveErrorKind};
 use rustix::fs::{SealFlags, fcntl_add_seals};
 
+use crate::one::OneBlock as _;
 use crate::{BLOCK, Number, allocated, from_fd, handed_over};
 
 /// H5, whatever the kernel said of huge pages.
@@ -31,6 +32,6 @@ fn a_seal_against_growing_is_named() {
     let error = set.try_reserve(1 << 20).unwrap_err();
     assert_eq!(error.kind, ReserveErrorKind::Sealed);
     while set.push(Number { value: 0 }).is_ok() {}
-    assert_eq!(memory.allocate().unwrap_err().kind, AllocErrorKind::Sealed);
+    assert_eq!(memory.allocate_one().unwrap_err().kind, AllocErrorKind::Sealed);
     let _ = head;
 }

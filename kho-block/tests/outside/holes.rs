@@ -2,13 +2,14 @@
 
 use std::ptr;
 
-use kho_block::{BlockMemory, BlockSet, MemfdMemory, RestoreErrorKind, SetHead};
+use kho_block::{BlockSet, MemfdMemory, RestoreErrorKind, SetHead};
 use kho_block::{PhysAddr, ReadMemory as _};
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, seek};
 use rustix::io::pwrite;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::one::OneBlock as _;
 use crate::{BLOCK, Number, allocated, from_fd, memfd};
 
 /// A sparse file in which there is a block with one number, at `offset`.
@@ -96,7 +97,7 @@ fn blocks_with_holes() {
     set.try_reserve(8190 * 1023).unwrap();
     assert_eq!(allocated(&view), (64 << 20) - LARGE as u64);
     let memory = set.memory();
-    let block = memory.allocate().unwrap();
+    let block = memory.allocate_one().unwrap();
     // SAFETY: the block was just allocated (G1).
     let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), LARGE) };
     assert!(bytes.iter().all(|byte| *byte == 0));
@@ -119,7 +120,7 @@ fn bytes_behind_the_end() {
 
     let memory = from_fd::<SMALL>(fd).unwrap();
     for _ in 0..3 * BLOCK / SMALL {
-        let block = memory.allocate().unwrap();
+        let block = memory.allocate_one().unwrap();
         // SAFETY: the block was just allocated (G1).
         assert_eq!(unsafe { block.cast::<[u8; SMALL]>().read() }, [0; SMALL]);
     }

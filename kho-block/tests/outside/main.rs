@@ -13,6 +13,8 @@ mod holes;
 mod itself;
 mod limits;
 mod mapping;
+#[path = "../common/one.rs"]
+mod one;
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, FromFdError, MemfdMemory, SetHead};

@@ -8,6 +8,8 @@
 // Tests, on 64 bits.
 #![allow(clippy::cast_possible_truncation)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod observed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
 mod step;
@@ -19,6 +21,7 @@ use kho_block::{BlockMemory, BlockSet, PhysAddr, SetHead};
 use proptest::prelude::*;
 use rayon::prelude::*;
 
+use common::OneBlock as _;
 use observed::{Item, Observed, PER_BLOCK};
 
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ fn keeps(mask: u8, id: u64) -> bool {
 
 /// Preserves a chain with blocks of these counts, whose entries are numbered from 1.
 fn craft(memory: &impl BlockMemory, counts: &[usize]) -> SetHead<Item> {
-    let blocks: Vec<_> = counts.iter().map(|_| memory.allocate().unwrap()).collect();
+    let blocks: Vec<_> = counts.iter().map(|_| memory.allocate_one().unwrap()).collect();
     let addrs: Vec<_> = blocks.iter().map(|block| memory.addr_of(*block)).collect();
     let mut id = 0;
     for (i, (block, count)) in blocks.into_iter().zip(counts).enumerate() {
@@ -98,7 +101,7 @@ fn craft(memory: &impl BlockMemory, counts: &[usize]) -> SetHead<Item> {
             unsafe { to.write(word) };
         }
         // SAFETY: allocated above and not used again.
-        unsafe { memory.hand_over(block) };
+        unsafe { memory.hand_over_one(block) };
     }
     SetHead::new(addrs.first().copied().unwrap_or(PhysAddr::NULL))
 }

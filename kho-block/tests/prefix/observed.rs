@@ -6,8 +6,11 @@ use std::ptr::NonNull;
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{
-    AllocError, BlockMemory, ClaimError, Entry, HeapMemory, PhysAddr, ReadError, ReadMemory, Usage,
+    AllocError, BlockMemory, ClaimVisitor, Entry, HeapMemory, PhysAddr, ReadError, ReadMemory,
+    Usage,
 };
+
+use crate::common::Noted;
 
 /// Small blocks, so that few entries cross many.
 pub(crate) const BLOCK: usize = 128;
@@ -63,6 +66,10 @@ impl Observed {
 
     pub(crate) fn usage(&self) -> Usage {
         self.inner.usage()
+    }
+
+    fn forget(&self, block: NonNull<u8>) {
+        self.owned.borrow_mut().retain(|owned| *owned != block);
     }
 
     fn observe(&self) {
@@ -124,17 +131,27 @@ impl ReadMemory for Observed {
 // SAFETY: what succeeds comes from the memory inside, which gives the guarantees; owned blocks are
 // read only while their owner is calling.
 unsafe impl BlockMemory for Observed {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
         self.observe();
-        let block = self.inner.allocate()?;
-        self.owned.borrow_mut().push(block);
-        Ok(block)
+        self.inner.allocate(count, |block| {
+            self.owned.borrow_mut().push(block);
+            visit(block);
+        })
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        let block = self.inner.claim(addr)?;
-        self.owned.borrow_mut().push(block);
-        Ok(block)
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let mut visitor = Noted::new(visitor);
+        // SAFETY: the caller's promise is the same one.
+        let result = unsafe { self.inner.claim(first, &mut visitor) };
+        self.owned.borrow_mut().append(&mut visitor.blocks);
+        result
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
@@ -142,16 +159,14 @@ unsafe impl BlockMemory for Observed {
         self.inner.addr_of(block)
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        self.owned.borrow_mut().retain(|owned| *owned != block);
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.free(block) }
+        unsafe { self.inner.free(blocks.inspect(|block| self.forget(*block))) }
     }
 
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        self.owned.borrow_mut().retain(|owned| *owned != block);
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         // SAFETY: the caller's promise is the same one.
-        unsafe { self.inner.hand_over(block) }
+        unsafe { self.inner.hand_over(blocks.inspect(|block| self.forget(*block))) }
     }
 
     fn published(&self) {

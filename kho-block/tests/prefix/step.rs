@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use kho_block::{BlockMemory, BlockSet, MemfdMemory};
 
+use crate::common::OneBlock as _;
 use crate::craft;
 use crate::observed::{BLOCK, Item, PER_BLOCK};
 
@@ -163,11 +164,11 @@ fn assert_unseen(what: &str) {
 /// Grows, shrinks and grows again from a chain with blocks of these counts.
 fn life(counts: &[usize]) {
     let memory = MemfdMemory::<BLOCK>::with_max_len("step", SPAN).unwrap();
-    let block = memory.allocate().unwrap();
+    let block = memory.allocate_one().unwrap();
     let offset = memory.addr_of(block).get() as usize;
     WATCH.base.store(block.as_ptr().expose_provenance() - offset, Relaxed);
     // SAFETY: allocated above and not used again, but for the place it is at.
-    unsafe { memory.free(block) };
+    unsafe { memory.free_one(block) };
     let head = craft(&memory, counts);
     let mut set: Set<'_> = BlockSet::restore(&memory, head).unwrap();
     set.try_reserve(PER_BLOCK * 5).unwrap();

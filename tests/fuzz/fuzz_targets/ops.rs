@@ -2,6 +2,8 @@
 //! so is what its successor finds.
 #![no_main]
 
+use std::iter;
+
 use kho_block::{BlockMemory, BlockSet, FaultyMemory, ForeignSet, HeapMemory, PhysAddr, SetHead};
 use kho_block_fuzz::{BLOCK, Input, Item, PER_BLOCK};
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +16,9 @@ fn craft(memory: &Memory, counts: &[usize]) -> (SetHead<Item>, Vec<Item>) {
     let mut items = Vec::new();
     let mut next = 0;
     for (number, count) in counts.iter().enumerate().rev() {
-        let block = memory.allocate().unwrap();
+        let mut allocated = None;
+        memory.allocate(1, |block| allocated = Some(block)).unwrap();
+        let block = allocated.unwrap();
         let entry = |index| Item::new((number * PER_BLOCK + index) as u64);
         let entries: [Item; PER_BLOCK] = std::array::from_fn(entry);
         let header = [next, *count as u64];
@@ -27,7 +31,7 @@ fn craft(memory: &Memory, counts: &[usize]) -> (SetHead<Item>, Vec<Item>) {
         items.splice(..0, entries[..*count].iter().copied());
         next = memory.addr_of(block).get();
         // SAFETY: allocated above and not used again.
-        unsafe { memory.hand_over(block) };
+        unsafe { memory.hand_over(iter::once(block)) };
     }
     (SetHead::new(PhysAddr::new(next)), items)
 }

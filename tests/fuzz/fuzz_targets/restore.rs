@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::collections::HashMap;
+use std::iter;
 
 use kho_block::{
     BlockMemory, BlockSet, ChainWalk, DumpMemory, ForeignSet, HeapMemory, PhysAddr, ReadMemory,
@@ -202,8 +203,9 @@ fn check_heap(plan: &Plan) {
     let memory = Heap::new_with_block_size();
     let mut neighbour = BlockSet::new_in(&memory);
     neighbour.push(Item::new(0)).unwrap();
-    let blocks: Vec<_> = plan.blocks.iter().map(|_| memory.allocate().unwrap()).collect();
-    let free = memory.allocate().unwrap();
+    let mut blocks = Vec::new();
+    memory.allocate(plan.blocks.len() + 1, |block| blocks.push(block)).unwrap();
+    let free = blocks.pop().unwrap();
     let space = Space {
         blocks: blocks.iter().map(|block| memory.addr_of(*block).get()).collect(),
         free: memory.addr_of(free).get(),
@@ -211,13 +213,13 @@ fn check_heap(plan: &Plan) {
         keeps_states: true,
     };
     // SAFETY: allocated above and not used again.
-    unsafe { memory.free(free) };
+    unsafe { memory.free(iter::once(free)) };
     for (number, block) in blocks.into_iter().enumerate() {
         let page = plan.page(number, &space);
         // SAFETY: the block is owned by this function, and has this size.
         unsafe { block.cast().write(page) };
         // SAFETY: allocated above and not used again.
-        unsafe { memory.hand_over(block) };
+        unsafe { memory.hand_over(iter::once(block)) };
     }
     // Addresses that are by chance in this heap are no part of the plan.
     let chance =
