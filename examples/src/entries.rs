@@ -1,44 +1,42 @@
-//! What the processes become: plain data in blocks.
+//! Processes as entries: plain data in blocks.
 //!
 //! ```text
 //!  Process ──┬── files: OpenFile
 //!            └── maps: MemoryMap
 //! ```
-//!
-//! With the feature `formats` flat arrays of files and maps can be written, which the benches compare.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, SetHead};
 
-/// Bytes for a process's name.
+/// Size in bytes of the field for a process's name.
 pub const NAME_LEN: usize = 68;
-/// Bytes for an open file's target. Longer paths are cut, here and in maps.
+/// Size in bytes of the field for the path of an open file. Longer paths are cut.
 pub const TARGET_LEN: usize = 112;
-/// Bytes for the path of what is mapped.
+/// Size in bytes of the field for the path of a mapped file. Longer paths are cut.
 pub const PATH_LEN: usize = 80;
 
-/// A process. What it has open and mapped are sets of their own.
+/// A process. Its files and maps are sets of their own.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "process", version = 1)]
 pub struct Process {
-    /// Its id.
+    /// Process id.
     pub pid: i32,
-    /// The id of its parent.
+    /// Process id of the parent.
     pub parent: i32,
-    /// Clock ticks from boot to the start of the process.
+    /// Start of the process, in clock ticks since boot.
     pub start_time: u64,
-    /// Memory that it has.
+    /// Memory in use, in bytes.
     pub resident_bytes: u64,
-    /// Addresses that it has.
+    /// Size of the address space in use, in bytes.
     pub virtual_bytes: u64,
-    /// What it has open.
+    /// Open files.
     pub files: SetHead<OpenFile>,
-    /// What it has mapped.
+    /// Mapped memory.
     pub maps: SetHead<MemoryMap>,
-    /// The letter that `ps` shows, as a code point.
+    /// State: the code point of the letter that `ps` shows.
     pub state: u32,
-    /// What it is called.
+    /// Name of the program.
     #[entry(text)]
     pub name: [u8; NAME_LEN],
 }
@@ -47,51 +45,43 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "open-file", version = 1)]
-#[cfg_attr(
-    feature = "formats",
-    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
-)]
 pub struct OpenFile {
     /// Number of the descriptor.
     pub number: u32,
-    /// The flags of `open`.
+    /// Flags of `open`.
     pub flags: u32,
-    /// Where the next read starts.
+    /// Offset in bytes at which the next read starts.
     pub position: u64,
-    /// What was opened.
+    /// Path, or kind of file, that was opened.
     #[entry(text)]
     pub target: [u8; TARGET_LEN],
 }
 
-/// A range of a process's addresses.
+/// A piece of memory that a process has mapped.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "memory-map", version = 1)]
-#[cfg_attr(
-    feature = "formats",
-    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
-)]
 pub struct MemoryMap {
-    /// Its first address.
+    /// First address.
     pub start: u64,
-    /// The address behind its last.
+    /// Address behind the last one.
     pub end: u64,
-    /// Where in the file it starts.
+    /// Offset in the file, in bytes.
     pub offset: u64,
-    /// The file's number.
+    /// Inode number of the file; 0 for memory without a file.
     pub inode: u64,
-    /// `rwxp`, as in `/proc`.
+    /// Permissions, such as `rwxp`.
     #[entry(text)]
     pub permissions: [u8; 4],
-    /// `major:minor`, as in `/proc`.
+    /// Device of the file, as `major:minor`.
     #[entry(text)]
     pub device: [u8; 12],
-    /// What is mapped; empty for memory without a file.
+    /// Path of the file, or a name such as `[heap]`; may be empty.
     #[entry(text)]
     pub path: [u8; PATH_LEN],
 }
 
-/// What the snapshot could not read.
+/// Counts of what the snapshot could not read.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "handover-missed", version = 1)]
@@ -100,10 +90,10 @@ pub struct Missed {
     pub vanished: u64,
     /// Processes that could not be read for another reason.
     pub unreadable: u64,
-    /// Processes whose open files may not be seen.
+    /// Processes whose open files may not be read.
     pub files_denied: u64,
-    /// Processes whose memory maps may not be seen.
+    /// Processes whose memory maps may not be read.
     pub maps_denied: u64,
-    /// Paths that were cut to fit their field.
+    /// Paths that were cut to fit their fields.
     pub paths_cut: u64,
 }

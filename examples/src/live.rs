@@ -1,81 +1,69 @@
-//! The processes as live objects, and how they become entries and come back.
-//!
-//! With the feature `formats` they can also be written in other formats, which the benches compare.
+//! Processes as live objects, and their conversion to entries and back.
 
 use anyhow::Context as _;
 use kho_block::{SetHead, text};
 
 use crate::entries::{MemoryMap, OpenFile, Process};
 
-/// A process, with all it has. Its fields are those of [`Process`].
+/// A process with its files and maps. The fields are those of [`Process`].
 #[derive(Clone, Debug, PartialEq, Hash)]
-#[cfg_attr(
-    feature = "formats",
-    derive(bitcode::Encode, rkyv::Archive, rkyv::Serialize, serde::Serialize)
-)]
 pub struct LiveProcess {
-    /// Its id.
+    /// Process id.
     pub pid: i32,
-    /// The id of its parent.
+    /// Process id of the parent.
     pub parent: i32,
-    /// Clock ticks from boot to its start.
+    /// Start of the process, in clock ticks since boot.
     pub start_time: u64,
-    /// Memory that it has.
+    /// Memory in use, in bytes.
     pub resident_bytes: u64,
-    /// Addresses that it has.
+    /// Size of the address space in use, in bytes.
     pub virtual_bytes: u64,
-    /// The letter that `ps` shows.
+    /// State, as the letter that `ps` shows.
     pub state: char,
-    /// What it is called.
+    /// Name of the program.
     pub name: String,
-    /// What it has open.
+    /// Open files.
     pub files: Vec<LiveFile>,
-    /// What it has mapped.
+    /// Mapped memory.
     pub maps: Vec<LiveMap>,
 }
 
-/// A file that a process has open. Its fields are those of [`OpenFile`].
+/// A file that a process has open. The fields are those of [`OpenFile`].
 #[derive(Clone, Debug, PartialEq, Hash)]
-#[cfg_attr(
-    feature = "formats",
-    derive(bitcode::Encode, rkyv::Archive, rkyv::Serialize, serde::Serialize)
-)]
 pub struct LiveFile {
     /// Number of the descriptor.
     pub number: u32,
-    /// The flags of `open`.
+    /// Flags of `open`.
     pub flags: u32,
-    /// Where the next read starts.
+    /// Offset in bytes at which the next read starts.
     pub position: u64,
-    /// What was opened.
+    /// Path, or kind of file, that was opened.
     pub target: String,
 }
 
-/// A range of a process's addresses. Its fields are those of [`MemoryMap`].
+/// A piece of memory that a process has mapped. The fields are those of [`MemoryMap`].
 #[derive(Clone, Debug, PartialEq, Hash)]
-#[cfg_attr(
-    feature = "formats",
-    derive(bitcode::Encode, rkyv::Archive, rkyv::Serialize, serde::Serialize)
-)]
 pub struct LiveMap {
-    /// Its first address.
+    /// First address.
     pub start: u64,
-    /// The address behind its last.
+    /// Address behind the last one.
     pub end: u64,
-    /// Where in the file it starts.
+    /// Offset in the file, in bytes.
     pub offset: u64,
-    /// The file's number.
+    /// Inode number of the file; 0 for memory without a file.
     pub inode: u64,
-    /// `rwxp`, as in `/proc`.
+    /// Permissions, such as `rwxp`.
     pub permissions: String,
-    /// `major:minor`, as in `/proc`.
+    /// Device of the file, as `major:minor`.
     pub device: String,
-    /// What is mapped; empty for memory without a file.
+    /// Path of the file, or a name such as `[heap]`; may be empty.
     pub path: String,
 }
 
 impl LiveProcess {
-    /// The entry, given where its files and maps went.
+    /// Returns the entry, with the heads of the sets that hold the files and maps.
+    ///
+    /// Texts are cut to their fields, here and in the entries of files and maps: they are only shown.
     #[inline]
     #[must_use]
     pub fn to_entry(&self, files: SetHead<OpenFile>, maps: SetHead<MemoryMap>) -> Process {
@@ -92,7 +80,7 @@ impl LiveProcess {
         }
     }
 
-    /// The process that the entries describe.
+    /// Returns the process that the entries describe.
     ///
     /// # Errors
     /// A text is not UTF-8, or the state is not a character.
@@ -116,7 +104,7 @@ impl LiveProcess {
 }
 
 impl LiveFile {
-    /// The entry.
+    /// Returns the entry.
     #[inline]
     #[must_use]
     pub fn to_entry(&self) -> OpenFile {
@@ -139,7 +127,7 @@ impl LiveFile {
 }
 
 impl LiveMap {
-    /// The entry.
+    /// Returns the entry.
     #[inline]
     #[must_use]
     pub fn to_entry(&self) -> MemoryMap {

@@ -1,4 +1,6 @@
-//! Reads the process table, which changes meanwhile: processes end, and some may not be looked at.
+//! Reads the process table of this machine.
+//!
+//! It changes while it is read: processes end, and some may not be read at all.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,16 +13,18 @@ use rustix::io::Errno;
 
 use crate::entries::{Missed, NAME_LEN, PATH_LEN, TARGET_LEN};
 use crate::live::{LiveFile, LiveMap, LiveProcess};
-use crate::text::{cut_name, cut_path};
 
-/// All processes that can be seen, in the order of their ids, and what was missed.
+/// Returns all processes that can be read, in the order of their ids, and counts of what could not.
 ///
 /// # Errors
-/// The table can't be listed, or is empty.
+/// `/proc` can't be listed, or has no processes.
+///
+/// # References
+/// - [`proc(5)`](https://man7.org/linux/man-pages/man5/proc.5.html)
 pub fn read() -> anyhow::Result<(Vec<LiveProcess>, Missed)> {
     let listed = procfs::process::all_processes().context("can't list the processes in /proc")?;
     let (processes, missed) = read_all(listed);
-    ensure!(!processes.is_empty(), "no process can be seen in /proc: is it mounted?");
+    ensure!(!processes.is_empty(), "there are no processes in /proc: is it mounted?");
     Ok((processes, missed))
 }
 
@@ -57,7 +61,7 @@ fn read_process(process: &Process, missed: &mut Missed) -> Result<LiveProcess, P
     Ok(live)
 }
 
-/// Reads the files or the maps of a process: none, and counted, where that is not allowed.
+/// Reads the files or the maps of a process. If that is not allowed, counts it and returns none.
 fn read_part<T>(
     process: &Process,
     denied: &mut u64,
@@ -69,8 +73,8 @@ fn read_part<T>(
             *denied += 1;
             Ok(Vec::new())
         }
-        // A kernel thread or a zombie has none, and some kernels say so by an error. If the process
-        // has ended, then `stat` gives the error that says it.
+        // A kernel thread or a zombie has none, and some kernels return an error for it. If the
+        // process has ended, `stat` returns the error that says so.
         Err(error) if error.kind() == ErrorKind::NotFound || is_no_process(&error) => {
             process.stat().map(|_| Vec::new())
         }
@@ -91,7 +95,7 @@ fn read_files(pid: i32) -> io::Result<Vec<LiveFile>> {
             io::Result::Ok((target, fs::read_to_string(info)?))
         };
         let (target, info) = match read() {
-            // Closed since the directory was read: it is not open, so nothing is missed.
+            // Closed since the directory was read. It is not open, so nothing is missed.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             read => read?,
         };
@@ -109,7 +113,7 @@ fn read_files(pid: i32) -> io::Result<Vec<LiveFile>> {
     Ok(files)
 }
 
-/// The value in a line such as `flags: 0100002`.
+/// Returns the value in a line such as `flags: 0100002`.
 fn info_value<'a>(info: &'a str, key: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
 }
@@ -120,7 +124,7 @@ fn read_maps(pid: i32) -> io::Result<Vec<LiveMap>> {
     Ok(maps.lines().filter_map(parse_map).collect())
 }
 
-/// A line such as `55d0-55e0 r-xp 00002000 fe:01 1234    /usr/bin/cat`.
+/// Parses a line such as `55d0-55e0 r-xp 00002000 fe:01 1234    /usr/bin/cat`.
 fn parse_map(line: &str) -> Option<LiveMap> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let mut columns = line.splitn(6, ' ');
@@ -140,8 +144,8 @@ fn proc_path(pid: i32, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{name}"))
 }
 
-/// Cuts what is longer than its field, so that what is hashed is what can cross. Says how many
-/// paths were cut.
+/// Cuts texts that are longer than their fields, so that what is hashed is what can cross. Returns how
+/// many paths were cut.
 fn cut_to_fields(process: &mut LiveProcess) -> u64 {
     cut_name(&mut process.name, NAME_LEN);
     let targets = process.files.iter_mut().map(|file| cut_path(&mut file.target, TARGET_LEN));
@@ -149,7 +153,30 @@ fn cut_to_fields(process: &mut LiveProcess) -> u64 {
     targets.chain(paths).map(u64::from).sum()
 }
 
-/// Whether the error says that the process has ended.
+/// Cuts a path to `max` bytes, at its start, since its end tells more. Returns whether it did.
+fn cut_path(path: &mut String, max: usize) -> bool {
+    const MARK: &str = "…";
+    if path.len() <= max {
+        return false;
+    }
+    let mut start = path.len() - (max - MARK.len());
+    while !path.is_char_boundary(start) {
+        start += 1;
+    }
+    path.replace_range(..start, MARK);
+    true
+}
+
+/// Cuts a name to `max` bytes, at its end.
+fn cut_name(name: &mut String, max: usize) {
+    let mut end = name.len().min(max);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+}
+
+/// Returns whether the error says that the process has ended.
 fn is_gone(error: &ProcError) -> bool {
     match error {
         ProcError::NotFound(_) => true,
@@ -158,7 +185,7 @@ fn is_gone(error: &ProcError) -> bool {
     }
 }
 
-/// What reading a file in `/proc` says once the process it is about has ended.
+/// Returns whether the error is the one for files in `/proc` whose process has ended.
 fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
@@ -192,6 +219,20 @@ mod tests {
         child.wait().unwrap();
         let (processes, missed) = read_all(again);
         assert_eq!((processes.len(), missed.vanished, missed.unreadable), (1, 1, 0));
+    }
+
+    #[test]
+    fn cuts_between_characters() {
+        for max in 3..12 {
+            let mut path = "/ä/ö/ü/ß".to_string();
+            let mut name = path.clone();
+            let cut = cut_path(&mut path, max);
+            assert!(path.len() <= max, "{path} has more than {max} bytes");
+            assert_eq!(cut, path.starts_with('…'));
+            assert!("/ä/ö/ü/ß".ends_with(path.trim_start_matches('…')));
+            cut_name(&mut name, max);
+            assert!(name.len() <= max && "/ä/ö/ü/ß".starts_with(&name), "{name}");
+        }
     }
 
     #[test]

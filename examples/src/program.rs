@@ -1,4 +1,4 @@
-//! What the programs here have in common: how they start, write and end.
+//! How a program starts, writes its output, and ends.
 
 use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
@@ -6,31 +6,32 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 
-/// Runs a program: parses its arguments and passes them to `body`.
+/// Parses the arguments of a program, runs `body` with them, and returns the exit code.
 ///
-/// The exit code is 0, 1 if `body` fails or if standard output can't be written, and 2 if the
-/// arguments are wrong. An error is told in one line on standard error, after `name`. When the reader
-/// of standard output is gone, as with `| head`, the program ends by `SIGPIPE`, as Unix programs do;
-/// by itself a Rust program ignores that signal.
+/// The code is 0 on success, 1 if `body` fails or standard output can't be written, and 2 if the
+/// arguments are wrong. An error is printed as one line on standard error, after `name`. If nobody
+/// reads standard output any more, as with `| head`, the program ends by `SIGPIPE` like other Unix
+/// programs; Rust programs ignore that signal by default.
 pub fn run<A: Parser>(name: &str, body: impl FnOnce(A) -> anyhow::Result<()>) -> ExitCode {
     sigpipe::reset();
     let result = match A::try_parse() {
         Ok(args) => body(args).map(|()| ExitCode::SUCCESS),
-        // Wrong arguments, or the help that was asked for.
+        // Either the arguments are wrong, or they ask for the help.
         Err(message) => {
             let code = if message.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
             message.print().map(|()| code).context(OUTPUT_LOST)
         }
     };
     result.unwrap_or_else(|error| {
-        // Where this can't be written either, the exit code is all there is.
+        // If this can't be written either, the exit code alone has to do.
         let _ = writeln!(io::stderr(), "{name}: {error:#}");
         ExitCode::FAILURE
     })
 }
 
-/// Standard output, to write lines to. Unlike `println!`, which panics, it gives an error, and one
-/// that says what could not be written.
+/// Returns standard output, to write lines to.
+///
+/// `println!` panics if standard output can't be written. This returns an error that says so.
 #[must_use]
 pub fn stdout() -> impl Write {
     Stdout(io::stdout().lock())
@@ -52,7 +53,7 @@ impl Write for Stdout {
 
 fn lost(error: io::Error) -> io::Error {
     match error.kind() {
-        // Which is tried again.
+        // The caller tries this one again.
         io::ErrorKind::Interrupted => error,
         kind => io::Error::new(kind, format!("{OUTPUT_LOST}: {error}")),
     }

@@ -1,4 +1,4 @@
-//! Runs the handover program, with a real `exec` in it.
+//! Runs the example `handover`, with a real `exec` in it.
 
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,7 +16,7 @@ fn start(args: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Runs to the end; returns the process's id, too.
+/// Runs the program to its end. Returns its process id and its output.
 fn run(args: &[&str]) -> (u32, Output) {
     let child = start(args);
     let pid = child.id();
@@ -38,7 +38,7 @@ fn success(output: &Output) -> &str {
     stdout(output)
 }
 
-/// A clean refusal: exit code 1, one message, nothing verified.
+/// Checks for a clean refusal (exit code 1, nothing verified), and returns the message.
 #[track_caller]
 fn refusal(output: &Output) -> &str {
     assert_eq!(output.status.signal(), None, "{}", stderr(output));
@@ -48,18 +48,18 @@ fn refusal(output: &Output) -> &str {
     stderr(output)
 }
 
-/// The number in the line `what   1,234`.
+/// Returns the number in the line `what   1,234`.
 fn count(report: &str, what: &str) -> u64 {
     let values =
         report.lines().filter_map(|line| line.strip_prefix(what)?.split_whitespace().next());
     values.filter_map(|value| value.replace(',', "").parse().ok()).next().expect(what)
 }
 
-/// The counts of the report add up to what its last line says was verified.
+/// Checks that the counts of the report add up to what was verified.
 fn check_sum(report: &str) {
     let parts = ["processes ", "open files", "memory maps", "synthetic", "generations"];
     let sum: u64 = 1 + parts.iter().map(|what| count(report, what)).sum::<u64>(); // and the root
-    assert!(report.contains(&format!("verified {sum} entries in ")), "{report}");
+    assert_eq!(count(report, "verified"), sum, "{report}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn crosses_sealed() {
     assert_eq!(count(report, "generations"), 0);
     assert!(count(report, "open files") > 0 && count(report, "memory maps") > 0, "{report}");
     let me = std::process::id();
-    assert!(report.contains(&format!("this process is {pid}, a child of {me},")), "{report}");
+    assert!(report.contains(&format!("this process is {pid}, a child of {me};")), "{report}");
 
     // The table has a row for the program and one for this test, its parent.
     let row = |pid: u32| {
@@ -95,7 +95,7 @@ fn crosses_with_many_entries() {
     assert!(count(report, "blocks") > 100_000 / 127);
 }
 
-/// More blocks than the kernel follows: the limit must be raised on both sides.
+/// With more blocks than the kernel follows, the limit must be raised on both sides.
 #[test]
 fn crosses_beyond_the_kernels_limit() {
     let (_, output) = run(&["--entries", "1300000", "--top", "1"]);
@@ -150,7 +150,7 @@ fn corrupts_by_chance() {
     for args in [&["--corrupt"][..], &["--corrupt", "--entries", "1"]] {
         refusal(&run(args).1);
     }
-    // Both forms of a value.
+    // Both ways to write a value.
     let flip = |args| refusal(&run(args).1).lines().next().map(str::to_owned);
     let flip_of = |text: &str| text.split(" flips bit ").next().map(str::to_owned);
     for args in [&["--corrupt", "5"][..], &["--corrupt=5"]] {
@@ -164,7 +164,7 @@ fn notices_a_lost_descriptor() {
     assert!(refusal(&output).starts_with("handover: descriptor 999 is lost"));
     let (_, output) = run(&["successor", "0", "0x1000"]);
     assert!(refusal(&output).starts_with("handover: descriptor 0 is a standard stream"));
-    // Open, but something else.
+    // Open, but another file.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$0\" successor 9 0x1000 9</dev/null"]);
     let output = shell.arg(env!("CARGO_BIN_EXE_handover")).output().unwrap();
@@ -173,7 +173,7 @@ fn notices_a_lost_descriptor() {
 
 #[test]
 fn notices_a_lost_root() {
-    // Not closed on exec, so the program inherits it.
+    // The program inherits it, as it is not closed on exec.
     let memfd = |pages: u64, seals| {
         let fd = memfd_create("kho-handover", MemfdFlags::ALLOW_SEALING).unwrap();
         ftruncate(&fd, pages * 4096 + pages % 2).unwrap();
@@ -215,11 +215,11 @@ fn takes_numbers_as_people_write_them() {
     }
 }
 
-/// The number that the message says would fit.
+/// Returns the number of entries that would fit, according to the message.
 #[track_caller]
 fn number_that_fits(output: &Output) -> u64 {
     let message = refusal(output);
-    let (_, rest) = message.split_once(" synthetic entries do not fit, ").expect(message);
+    let (_, rest) = message.split_once(" entries do not fit, ").expect(message);
     rest.split_once(" would: ").expect(message).0.parse().unwrap()
 }
 
@@ -242,7 +242,7 @@ fn says_what_limits_the_entries() {
     for (limit, name) in [("-f 65536", "RLIMIT_FSIZE is 32.00 MiB"), ("-v 131072", "RLIMIT_AS")] {
         let output = run(limit, "100M");
         assert!(refusal(&output).contains(name), "{}", stderr(&output));
-        // Some blocks less, for the process table has some more by now.
+        // Leave some blocks for a process table that has grown since.
         let fits = number_that_fits(&output) - 100_000;
         let output = run(limit, &fits.to_string());
         check_sum(success(&output));

@@ -1,4 +1,4 @@
-//! What all examples do with their output and with wrong arguments.
+//! How all examples treat output that is lost, and wrong arguments.
 
 mod common;
 

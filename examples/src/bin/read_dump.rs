@@ -1,17 +1,16 @@
-//! Reads LUO's sessions out of captured physical memory.
+//! Lists LUO's sessions from a dump: pages of physical memory, captured in a file.
 //!
 //! ```text
-//! cargo run -p kho-examples --bin read_dump [IMAGE HEAD]
+//! cargo run -p kho-examples --bin read_dump [DUMP HEAD]
 //! ```
 //!
-//! An image is a file of records: a physical address, `u64` in little endian, and the 4096 bytes of
+//! A dump is a file of records, each a physical address (`u64`, little endian) and the 4096 bytes of
 //! the page there. HEAD is the address of the first block of sessions, such as `0x69f000`. Without
-//! arguments it reads the image that comes with this example, taken from Linux 7.2 at the moment of
-//! a handover.
+//! arguments the program reads the dump that comes with it, captured from Linux 7.2 at the moment of a
+//! handover.
 //!
-//! The image is not trusted: whatever is in it, the answer is a listing or an error that names the
-//! block, and takes no longer than reading each page once. Exits with 1 if any session could not be
-//! read.
+//! The dump is not trusted. Whatever is in it, the program prints a listing or an error that names the
+//! block, and reads each page at most once. It exits with 1 if any session can't be read.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -26,6 +25,9 @@ use kho_block::{ChainWalk, DumpMemory, Entry, ForeignSet, PhysAddr, SetHead};
 use kho_examples::program;
 
 /// `struct luo_session_ser` of Linux 7.2.
+///
+/// # References
+/// - `include/linux/kho/abi/luo.h`
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "luo-session", version = 5)]
@@ -36,7 +38,7 @@ struct Session {
     file_count: u64,
 }
 
-/// `struct luo_file_ser`.
+/// `struct luo_file_ser` of Linux 7.2.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "luo-file", version = 5)]
@@ -47,29 +49,29 @@ struct PreservedFile {
     token: u64,
 }
 
-/// List the sessions in captured physical memory
+/// List the sessions of Linux's Live Update Orchestrator in captured physical memory
 ///
-/// An image is a file of records: a physical address, u64 in little endian, and the 4096 bytes of the
-/// page there. Without arguments, the image that comes with this example is read.
+/// A dump is a file of records, each a physical address (u64, little endian) and the 4096 bytes of the
+/// page there. Without arguments, the dump that comes with this example is read.
 #[derive(Parser)]
 struct Args {
     /// File of pages, each with its address
     #[arg(requires = "head")]
-    image: Option<PathBuf>,
-    /// Address of the first block of sessions: 0x69f000, 69f000, or 6942720 in decimal
+    dump: Option<PathBuf>,
+    /// Address of the first block of sessions, such as 0x69f000, 69f000 or 6942720
     #[arg(value_parser = parse_address)]
     head: Option<PhysAddr>,
 }
 
-const SHIPPED_IMAGE: &[u8] =
+const SHIPPED_DUMP: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/block-boundaries.pages"));
 const SHIPPED_HEAD: PhysAddr = PhysAddr::new(0x69_f000);
 
-const FORMAT: &str = "an image is a file of records, each a physical address (u64, little endian) \
+const FORMAT: &str = "a dump is a file of records, each a physical address (u64, little endian) \
                       and the 4096 bytes of the page there";
 const PAGE: usize = 4096;
 const RECORD: usize = size_of::<u64>() + PAGE;
-/// The most pages that are kept in memory: 1 GiB.
+/// The most pages a dump may have: 1 GiB.
 const MAX_PAGES: usize = 1 << 18;
 
 fn main() -> ExitCode {
@@ -77,28 +79,28 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    let image = match &args.image {
+    let dump = match &args.dump {
         Some(path) => open(path).with_context(|| format!("can't read {}", path.display()))?,
-        None => load(SHIPPED_IMAGE)?,
+        None => load(SHIPPED_DUMP)?,
     };
     let head = SetHead::new(args.head.unwrap_or(SHIPPED_HEAD));
-    list(&image, head, &mut program::stdout())
+    list(&dump, head, &mut program::stdout())
 }
 
 fn open(path: &Path) -> anyhow::Result<DumpMemory<'static>> {
     load(File::open(path)?)
 }
 
-/// Reads an image record by record, so that what is none ends early: a device that never does, too.
+/// Reads a dump record by record, to stop early in other files, even a device without an end.
 fn load(mut file: impl Read) -> anyhow::Result<DumpMemory<'static>> {
-    let mut image = DumpMemory::new();
+    let mut dump = DumpMemory::new();
     for number in 0_usize.. {
         let mut record = Vec::with_capacity(RECORD);
         file.by_ref().take(RECORD as u64).read_to_end(&mut record)?;
         if number == 0 {
-            ensure!(!record.is_empty(), "it is empty; {FORMAT}");
+            ensure!(!record.is_empty(), "the file is empty; {FORMAT}");
             if let Some(other) = other_format(&record) {
-                bail!("it is {other}; {FORMAT}");
+                bail!("the file is {other}; {FORMAT}");
             }
         }
         if record.is_empty() {
@@ -106,29 +108,29 @@ fn load(mut file: impl Read) -> anyhow::Result<DumpMemory<'static>> {
         }
         ensure!(
             record.len() == RECORD,
-            "it is not a whole number of records: the one at byte {} has {} bytes of {RECORD}; \
+            "the file is not a whole number of records: the one at byte {} has {} of {RECORD} bytes; \
              {FORMAT}",
             number * RECORD,
             record.len(),
         );
-        ensure!(number < MAX_PAGES, "it has more than {MAX_PAGES} pages");
-        let (addr, page) = record.split_first_chunk().context("a record has an address")?;
+        ensure!(number < MAX_PAGES, "the file has more than {MAX_PAGES} pages");
+        let (addr, page) = record.split_first_chunk().context("the record has no address")?;
         let addr = PhysAddr::new(u64::from_le_bytes(*addr));
         ensure!(
             addr.get() % PAGE as u64 == 0,
-            "the record at byte {} is for {addr}, where no page begins; {FORMAT}",
+            "the record at byte {} has the address {addr}, where no page begins; {FORMAT}",
             number * RECORD
         );
-        image.insert(addr, page.to_vec())?;
+        dump.insert(addr, page.to_vec())?;
     }
-    Ok(image)
+    Ok(dump)
 }
 
-/// What a file is that begins like this, if it is of a format in which memory is captured or packed.
-/// No image begins so: the first byte of a page's address is zero.
+/// Returns what kind of file begins like this, if it is another format for captured memory, or a
+/// compressed file. No dump begins like this: the first byte of a page's address is zero.
 fn other_format(start: &[u8]) -> Option<&'static str> {
     let formats: [(&[u8], _); 9] = [
-        (b"\x7fELF", "an ELF file, as /proc/vmcore is and a core dump"),
+        (b"\x7fELF", "an ELF file, such as /proc/vmcore or a core dump"),
         (b"KDUMP   ", "a kdump-compressed dump"),
         (b"DISKDUMP", "a diskdump"),
         (b"makedumpfile", "a flattened dump of makedumpfile"),
@@ -141,22 +143,18 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
     formats.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
 }
 
-/// Prints every session with its files; goes on with the next one after an error.
-fn list(
-    image: &DumpMemory<'_>,
-    head: SetHead<Session>,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
-    // Foreign, not viewed: whoever wrote the image need not have aligned what is in its pages.
-    let sessions = ForeignSet::restore(image, head).context("the sessions")?;
+/// Prints every session with its files, and goes on with the next one after an error.
+fn list(dump: &DumpMemory<'_>, head: SetHead<Session>, out: &mut impl Write) -> anyhow::Result<()> {
+    // Not a view, which needs aligned pages: those of a dump lie in memory as they were read.
+    let sessions = ForeignSet::restore(dump, head).context("the sessions")?;
     let mut seen: HashSet<_> = sessions.blocks().iter().copied().collect();
     let mut file_count = 0;
     let mut failed = 0;
     for session in &sessions {
         let session = session?;
-        match read_files(image, &session, &mut seen) {
+        match read_files(dump, &session, &mut seen) {
             Ok(files) => {
-                writeln!(out, "{}: {} files", text(&session.name), files.len())?;
+                writeln!(out, "{}, files: {}", text(&session.name), files.len())?;
                 file_count += files.len();
                 for file in files {
                     let compatible = text(&file.compatible);
@@ -169,50 +167,51 @@ fn list(
             }
         }
     }
-    writeln!(out, "{} sessions, {file_count} files", sessions.len())?;
-    ensure!(failed == 0, "{failed} sessions could not be read");
+    writeln!(out, "sessions: {}, files: {file_count}", sessions.len())?;
+    ensure!(failed == 0, "sessions that could not be read: {failed}");
     Ok(())
 }
 
-/// The files of a session: a set whose head is a field of the session's entry.
+/// Reads the files of a session: a set whose head is a field of the session's entry.
 ///
-/// Walked by hand, since each session's chain is good by itself and may still lead into that of
-/// another: a block is followed once, or thousands of sessions could share one long chain.
+/// A chain may be valid by itself and still lead into that of another session. It is walked block by
+/// block so that each block is read once: thousands of sessions could share one long chain.
 fn read_files(
-    image: &DumpMemory<'_>,
+    dump: &DumpMemory<'_>,
     session: &Session,
     seen: &mut HashSet<PhysAddr>,
 ) -> anyhow::Result<Vec<PreservedFile>> {
     let head = session.files.addr();
     let mut files = Vec::new();
-    for link in ChainWalk::new(image, head, size_of::<PreservedFile>()) {
-        let link = link?;
-        ensure!(seen.insert(link.addr), "block {} is in a chain already", link.addr);
-        for index in 0..link.count {
-            files.push(link.read_entry(image, index)?);
+    for block in ChainWalk::new(dump, head, size_of::<PreservedFile>()) {
+        let block = block?;
+        ensure!(seen.insert(block.addr), "block {} is already in another chain", block.addr);
+        for index in 0..block.count {
+            files.push(block.read_entry(dump, index)?);
         }
     }
-    // Nothing in a block says how long its chain is; only here can a lost end show.
+    // No block tells how long its chain is. If its end was lost, only this count shows it.
     ensure!(
         files.len() as u64 == session.file_count,
-        "the chain at {head} has {} files, the session counts {}",
+        "the chain at {head} has {} files, but the session counts {}",
         files.len(),
         session.file_count
     );
     Ok(files)
 }
 
-/// The text in a field, fit to be shown: whoever wrote the image may have put anything there.
+/// Returns the text in a field, escaped: a dump may have anything there, such as control codes.
 fn text(field: &[u8]) -> String {
     let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).escape_debug().to_string()
 }
 
-/// An address in hexadecimal, with `0x` or without, or in decimal. Without `0x` it is hexadecimal if
-/// that is where a page begins, which three zeros at the end say.
+/// Parses an address in hexadecimal, with or without `0x`, or in decimal.
+///
+/// Without `0x` it is taken as hexadecimal if a page begins there, that is, if it ends in three zeros.
 fn parse_address(text: &str) -> Result<PhysAddr, &'static str> {
     let parse = |digits: &str, radix| {
-        // By itself it takes a sign, too.
+        // `from_str_radix` would accept a sign.
         let signed = digits.starts_with(['+', '-']);
         u64::from_str_radix(digits, radix).ok().filter(|_| !signed)
     };

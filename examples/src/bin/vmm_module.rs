@@ -1,12 +1,17 @@
 //! A preservation module for a virtual machine monitor, to copy from.
 //!
-//! Saves what a guest needs to go on in the monitor's successor: the vCPUs' registers, the memory
-//! slots and the devices, a set each, and a root that leads to them. The module works in two steps:
+//! ```text
+//! cargo run -p kho-examples --bin vmm_module
+//! ```
 //!
-//! - `prepare` reserves blocks while the guest still runs. It may fail, and nothing has happened.
-//! - `freeze` stops one thing after another and writes it down. It allocates nothing. When a device
-//!   refuses, what was stopped runs again and what was written is undone: the guest never noticed,
-//!   and the update can be tried later.
+//! The module saves what a guest needs to go on in the monitor's successor: the registers of the
+//! vCPUs, the memory slots and the devices, each in a set of its own, and a root that leads to them.
+//! It works in two steps:
+//!
+//! - [`prepare`](Module::prepare) reserves blocks while the guest runs. If that fails, nothing has
+//!   changed.
+//! - [`freeze`](Module::freeze) stops the guest and saves its state, without allocating. If a device
+//!   refuses, the entries are rolled back and the guest goes on: the update can be tried again later.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -15,7 +20,8 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{
-    BlockMemory, BlockSet, Entry, HeapMemory, PushError, ReserveError, SetHead, Writer, text,
+    BlockMemory, BlockSet, Entry, HeapMemory, PushError, ReserveError, SetHead, Writer,
+    text::{self, TextError},
 };
 use kho_examples::program;
 
@@ -29,7 +35,7 @@ struct Vcpu {
     control: [u64; 4],
     efer: u64,
     apic_id: u32,
-    halted: u32, // not `bool`, which has bit patterns that are no value
+    halted: u32, // not `bool`: only two of its bit patterns are valid
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
@@ -38,7 +44,7 @@ struct Vcpu {
 struct MemorySlot {
     guest_address: u64,
     bytes: u64,
-    /// Names the memfd, which is preserved on its own: guest memory is not copied.
+    /// Token of the memfd with the memory, which is preserved by itself: guest memory is not copied.
     token: u64,
     flags: u64,
 }
@@ -53,7 +59,7 @@ struct Device {
     queue: [u16; 4],
 }
 
-/// The root: one entry, whose head is all that anyone has to keep.
+/// The root: the only entry of the only set whose head has to be kept.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "machine", version = 1)]
@@ -63,7 +69,7 @@ struct Machine {
     devices: SetHead<Device>,
 }
 
-/// A running guest; the parts of it that matter here.
+/// The parts of a running guest that matter here.
 struct Guest {
     vcpus: Vec<Vcpu>,
     slots: Vec<MemorySlot>,
@@ -73,20 +79,20 @@ struct Guest {
 
 struct LiveDevice {
     state: Device,
-    /// Has requests in flight that it can't put down.
+    /// Whether requests are in flight, so that it can't be frozen.
     busy: bool,
     frozen: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum FreezeError {
-    #[error("device {0} refuses to freeze: it has requests in flight")]
+    #[error("device {0} can't be frozen: it has requests in flight")]
     Busy(String),
     #[error("the guest has grown since the blocks were reserved")]
     Grown,
 }
 
-// The rejected entry that a `PushError` gives back is of no use here: the guest still has it.
+// The entry that a `PushError` gives back is not needed: the guest still has it.
 impl<T> From<PushError<T>> for FreezeError {
     fn from(_: PushError<T>) -> Self {
         Self::Grown
@@ -101,8 +107,8 @@ struct Module<M: BlockMemory> {
 }
 
 impl<M: BlockMemory + Clone> Module<M> {
-    /// Reserves room for all of the guest. If the last set finds none, dropping the others frees
-    /// what they had.
+    /// Reserves room for the whole guest. If one set gets none, the blocks of the others are freed as
+    /// those are dropped.
     fn prepare(memory: M, guest: &Guest) -> Result<Self, ReserveError> {
         let mut module = Self {
             machine: BlockSet::new_in(memory.clone()),
@@ -117,11 +123,11 @@ impl<M: BlockMemory + Clone> Module<M> {
         Ok(module)
     }
 
-    /// Stops the guest and writes it down: all of it, or the guest runs on and the sets are empty,
-    /// with their blocks, ready for another try.
+    /// Stops the guest and saves its state. After an error the guest runs, and the sets are empty and
+    /// keep their blocks for another try.
     fn freeze(&mut self, guest: &mut Guest) -> Result<(), FreezeError> {
-        // A transaction undoes what was pushed to its own set. Nested like this, an error anywhere
-        // undoes all three, the last one first.
+        // A transaction that fails rolls its own set back. Nested like this, an error anywhere rolls
+        // all three back, the innermost first.
         let result = self.vcpus.transaction(|vcpus| {
             guest.running = false;
             for vcpu in &guest.vcpus {
@@ -135,7 +141,7 @@ impl<M: BlockMemory + Clone> Module<M> {
             })
         });
         if result.is_err() {
-            // The sets undo themselves; the guest is this module's to wake.
+            // The sets have rolled back. Waking the guest is up to this module.
             for device in &mut guest.devices {
                 device.frozen = false;
             }
@@ -144,7 +150,7 @@ impl<M: BlockMemory + Clone> Module<M> {
         result
     }
 
-    /// Hands all sets over, the root last: it is the moment from which the successor finds them.
+    /// Hands all sets over, the root last: from then on the successor can find them.
     fn hand_over(mut self) -> Result<SetHead<Machine>, FreezeError> {
         self.machine.writer().push_within_capacity(Machine {
             vcpus: self.vcpus.hand_over(),
@@ -169,8 +175,9 @@ fn freeze_devices<M: BlockMemory>(
     Ok(())
 }
 
-/// The successor: claims every set that the root leads to. An error says which block is at fault,
-/// and the guest is not to be resumed with half of its state.
+/// Claims every set that the root leads to, in the successor.
+///
+/// An error names the block at fault. A guest with half of its state must not be resumed.
 fn resume<M: BlockMemory + Clone>(memory: M, head: SetHead<Machine>) -> anyhow::Result<Guest> {
     let machine = BlockSet::restore(memory.clone(), head).context("the machine")?;
     ensure!(machine.len() == 1, "there are {} machines, not 1", machine.len());
@@ -184,14 +191,14 @@ fn resume<M: BlockMemory + Clone>(memory: M, head: SetHead<Machine>) -> anyhow::
         slots: slots.iter().copied().collect(),
         devices: devices.iter().map(device).collect(),
         running: true,
-    }) // the sets are dropped here, which frees their blocks: their state lives in the guest again
+    }) // the sets are dropped here, which frees their blocks: the state is in the guest again
 }
 
 fn name(device: &Device) -> &str {
-    text::from_field(&device.name).unwrap_or("a device with no name")
+    text::from_field(&device.name).unwrap_or("without a name")
 }
 
-fn guest() -> Guest {
+fn guest() -> Result<Guest, TextError> {
     let vcpu = |id: u32| Vcpu {
         general: std::array::from_fn(|register| u64::from(id) << 32 | register as u64),
         rip: 0xffff_ffff_8100_0000 + u64::from(id),
@@ -202,51 +209,55 @@ fn guest() -> Guest {
         halted: u32::from(id > 0),
     };
     let slot = |guest_address, bytes, token| MemorySlot { guest_address, bytes, token, flags: 0 };
-    let device = |name: &str| {
-        let state = Device {
-            name: text::to_field_truncated(name),
-            features: 0x1_3000_0000,
-            queue: [256, 17, 17, 1],
-        };
-        LiveDevice { state, busy: false, frozen: false }
+    let device = |name| {
+        // Checked: the successor finds its devices by these names, and two that were cut could be one.
+        let name = text::to_field(name)?;
+        let state = Device { name, features: 0x1_3000_0000, queue: [256, 17, 17, 1] };
+        Ok(LiveDevice { state, busy: false, frozen: false })
     };
-    Guest {
+    Ok(Guest {
         vcpus: (0..64).map(vcpu).collect(),
         slots: vec![slot(0, 0xc000_0000, 1), slot(0x1_0000_0000, 0x4000_0000, 2)],
-        devices: ["console", "net", "disk", "rng"].map(device).into(),
+        devices: ["console", "net", "disk", "rng"]
+            .into_iter()
+            .map(device)
+            .collect::<Result<_, _>>()?,
         running: true,
-    }
+    })
 }
 
-/// Save a guest's state, roll back when a device refuses, try again, and resume in the successor
+/// Save the state of a guest, roll back when a device refuses, try again, and resume the guest
 #[derive(Parser)]
 struct Args {}
 
 fn run(_: Args) -> anyhow::Result<()> {
     let out = &mut program::stdout();
-    // `MemfdMemory` if the successor is another process; the module is the same.
+    // Use `MemfdMemory` if the successor is another process. The module stays as it is.
     let memory = HeapMemory::new();
-    let mut guest = guest();
+    let mut guest = guest()?;
 
     let mut module = Module::prepare(&memory, &guest)?;
     let reserved = memory.usage();
-    writeln!(out, "prepared: {} blocks reserved, the guest runs", reserved.owned)?;
+    writeln!(out, "prepare: {} blocks reserved while the guest runs", reserved.owned)?;
 
     guest.devices[2].busy = true;
     let error = module.freeze(&mut guest).err().context("a busy device was frozen")?;
-    writeln!(out, "first try: {error}")?;
-    ensure!(guest.running && !guest.devices.iter().any(|device| device.frozen), "it is stuck");
+    writeln!(out, "first freeze: {error}")?;
+    ensure!(
+        guest.running && !guest.devices.iter().any(|device| device.frozen),
+        "the guest does not run"
+    );
     ensure!(module.vcpus.is_empty() && module.slots.is_empty() && module.devices.is_empty());
-    ensure!(memory.usage() == reserved, "the first try has changed what is reserved");
-    writeln!(out, "           undone, the guest runs, nothing leaked")?;
+    ensure!(memory.usage() == reserved, "the first freeze has changed the blocks");
+    writeln!(out, "    rolled back: the guest runs, and the blocks are still reserved")?;
 
     guest.devices[2].busy = false;
     module.freeze(&mut guest)?;
-    ensure!(memory.usage() == reserved, "the freeze has allocated");
+    ensure!(memory.usage() == reserved, "the second freeze has changed the blocks");
     let head = module.hand_over()?;
     let preserved = memory.usage().preserved;
     ensure!(memory.usage().owned == 0, "some blocks were not handed over");
-    writeln!(out, "second try: frozen, {preserved} blocks handed over from root {}", head.addr())?;
+    writeln!(out, "second freeze: {preserved} blocks handed over, root at {}", head.addr())?;
 
     let successor = resume(&memory, head)?;
     let states =
@@ -254,14 +265,14 @@ fn run(_: Args) -> anyhow::Result<()> {
     ensure!(successor.vcpus == guest.vcpus, "the vCPUs differ");
     ensure!(successor.slots == guest.slots, "the memory slots differ");
     ensure!(states(&successor) == states(&guest), "the devices differ");
+    ensure!(successor.running, "the guest was not resumed");
     ensure!((memory.usage().owned, memory.usage().preserved) == (0, 0), "a block has leaked");
     writeln!(
         out,
-        "successor: verified {} vCPUs, {} memory slots and {} devices; the guest runs: {}",
+        "successor: {} vCPUs, {} memory slots and {} devices restored and verified",
         successor.vcpus.len(),
         successor.slots.len(),
         successor.devices.len(),
-        successor.running
     )?;
     Ok(())
 }

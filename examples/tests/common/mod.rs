@@ -1,4 +1,4 @@
-//! How a program has to end when its output can't be written, or its arguments are wrong.
+//! Checks how a program ends if its output can't be written, or its arguments are wrong.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,12 +9,12 @@ use std::process::{Command, Output};
 
 const SIGPIPE: i32 = 13;
 
-/// A file that takes nothing: the device is full.
+/// Opens a device that is always full.
 fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// A pipe that nobody reads.
+/// Returns the end of a pipe that nobody reads.
 fn closed() -> OwnedFd {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap().1
 }
@@ -23,8 +23,8 @@ fn message(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// The program prints something with `args`: when that is lost it says so and exits with 1, and when
-/// nobody reads it ends by the signal.
+/// Checks that the program, which prints something with `args`, exits with 1 and a message if that is
+/// lost, and ends by `SIGPIPE` if nobody reads it.
 #[track_caller]
 pub(crate) fn output_is_not_lost_in_silence(program: &str, args: &[&str]) {
     let run = || {
@@ -45,12 +45,12 @@ pub(crate) fn output_is_not_lost_in_silence(program: &str, args: &[&str]) {
     assert_eq!(output.status.signal(), Some(SIGPIPE), "{args:?}: {}", output.status);
     assert_eq!(message(&output), "", "{args:?}");
 
-    // Nor can it say so.
+    // The message is lost too.
     let status = run().stdout(full()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(1), "{args:?}: {status}");
 }
 
-/// The program exits with `code` and says why, and ends without a panic where it can't say it.
+/// Checks that the program exits with `code` and a message, and does not panic if that is lost.
 #[track_caller]
 pub(crate) fn fails(program: &str, args: &[&OsStr], code: i32) {
     let run = || {
@@ -70,7 +70,7 @@ pub(crate) fn fails(program: &str, args: &[&OsStr], code: i32) {
     assert_eq!(status.signal(), Some(SIGPIPE), "{args:?}: {status}");
 }
 
-/// What every program does with arguments.
+/// Checks `--help`, unknown options, and arguments that are not UTF-8.
 #[track_caller]
 pub(crate) fn arguments_are_checked(program: &str) {
     output_is_not_lost_in_silence(program, &["--help"]);

@@ -1,4 +1,4 @@
-//! Flips one bit of what was handed over, to show that the successor notices.
+//! Flips one bit of the blocks before they cross, to show that the successor notices.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -11,26 +11,26 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::entries::{BLOCK_LIMIT, Snapshot};
 
-/// A block of one of the sets.
+/// A block of one of the sets, and how much of it counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub(crate) addr: PhysAddr,
-    /// Bytes of its entries. What is behind them means nothing, and nobody notices a change there.
+    /// Size of its entries in bytes. The bytes behind them mean nothing; no change there is noticed.
     pub(crate) entry_bytes: usize,
 }
 
-/// A bit of a block.
+/// One bit of a block, to be flipped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flip {
     pub(crate) block: PhysAddr,
-    /// 0 to 63 are in `next`, 64 to 127 in `count`; the entries follow.
+    /// 0 to 63 is in `next`, 64 to 127 in `count`, the rest in the entries.
     pub(crate) bit: usize,
 }
 
 impl Flip {
     pub(crate) const HEADER_BITS: usize = HEADER_SIZE * 8;
 
-    /// The flip that follows from `seed`: as often in a header as in entries.
+    /// Returns the flip that `seed` selects. Half of all seeds select a header, half an entry.
     pub(crate) fn from_seed(blocks: &[Block], seed: u64) -> Self {
         let draw = |stream: u8, below: usize| {
             let mut input = [stream; 9];
@@ -68,7 +68,7 @@ impl fmt::Display for Flip {
     }
 }
 
-/// The blocks of all sets, which were handed over.
+/// Returns the blocks of all sets that the root leads to.
 pub(crate) fn all_blocks(
     memory: &impl ReadMemory,
     root: SetHead<Snapshot>,
@@ -87,7 +87,7 @@ pub(crate) fn all_blocks(
     Ok(blocks)
 }
 
-/// The set at `head`, whose blocks are added to `blocks`.
+/// Returns the set at `head`, and adds its blocks to `blocks`.
 fn visit<'m, T: Entry, M: ReadMemory>(
     memory: &'m M,
     head: SetHead<T>,
@@ -96,7 +96,7 @@ fn visit<'m, T: Entry, M: ReadMemory>(
     let set = ForeignSet::restore_with_limit(memory, head, BLOCK_LIMIT)?;
     let mut left = set.len();
     for &addr in set.blocks() {
-        // As full as can be, except the last: so sets are written here.
+        // This program fills every block but the last.
         let count = left.min(ForeignSet::<T, M>::COUNT_PER_BLOCK);
         blocks.push(Block { addr, entry_bytes: count * size_of::<T>() });
         left -= count;

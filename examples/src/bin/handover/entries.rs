@@ -1,4 +1,4 @@
-//! What crosses: plain data in blocks, found from one root.
+//! What crosses: plain data in blocks, all of it found from one root.
 //!
 //! ```text
 //!  root: Snapshot ──┬── processes: Process ──┬── files: OpenFile
@@ -9,13 +9,14 @@
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{Entry, SetHead};
 use kho_examples::entries::{Missed, Process};
+use rustix::time::{ClockId, clock_gettime};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The most blocks a set may have here. The kernel follows 10,000, which is 1.27 million entries of
-/// 32 bytes; this is all that a memfd of 64 GiB holds. Both sides must agree to go beyond.
+/// The most blocks a set may have here: as many as a memfd of 64 GiB holds. The kernel follows
+/// 10,000, which is 1.27 million entries of 32 bytes. Both sides must agree to go beyond that.
 pub(crate) const BLOCK_LIMIT: usize = 1 << 24;
 
-/// The root: the only entry of the only set whose head crosses outside of the blocks.
+/// The root: the only entry of the only set whose head is not stored in a block.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "handover-snapshot", version = 1)]
@@ -25,17 +26,17 @@ pub(crate) struct Snapshot {
     pub(crate) generations: SetHead<Generation>,
     /// Digest of the processes with their files and maps, taken before they became entries.
     pub(crate) process_digest: u64,
-    /// Digest of the synthetic entries, taken the same way.
+    /// Digest of the synthetic entries, taken before they were written.
     pub(crate) synthetic_digest: u64,
     pub(crate) process_count: u64,
     pub(crate) file_count: u64,
     pub(crate) map_count: u64,
     pub(crate) synthetic_count: u64,
-    /// Blocks of all sets together, the root's included.
+    /// Number of blocks of all sets together, including the root's.
     pub(crate) blocks: u64,
-    /// How many successors there are to be; 0 if the file crosses sealed.
+    /// Number of successors to run; 0 if the file crosses sealed.
     pub(crate) generations_wanted: u64,
-    /// How many processes the table is to show.
+    /// Number of processes that the report shows.
     pub(crate) rows: u64,
     pub(crate) missed: Missed,
     pub(crate) times: Times,
@@ -44,14 +45,13 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// What `digest` has to be.
+    /// Returns what `digest` has to be.
     pub(crate) fn expected_digest(&self) -> u64 {
         xxh3_64(bytemuck::bytes_of(&Self { digest: 0, ..*self }))
     }
 }
 
-/// How long the predecessor took, in nanoseconds, and when it left, by the monotonic clock, which
-/// goes on across `exec`.
+/// How long each step of the predecessor took, and when it left, in nanoseconds of [`now`].
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "handover-times", version = 1)]
@@ -63,7 +63,7 @@ pub(crate) struct Times {
     pub(crate) left: u64,
 }
 
-/// Load for measurements: 32 bytes that follow from their index.
+/// Load for measurements: 32 bytes that are computed from an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "synthetic", version = 1)]
@@ -79,7 +79,7 @@ impl Synthetic {
     }
 }
 
-/// One successor's note that it was here. Times are by the monotonic clock, in nanoseconds.
+/// The record that each successor leaves of itself. Times are in nanoseconds of [`now`].
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "generation", version = 1)]
@@ -92,6 +92,16 @@ pub(crate) struct Generation {
     pub(crate) claimed: u64,
     /// When it handed over; 0 in the last one.
     pub(crate) left: u64,
-    /// Entries it found in all sets.
+    /// Number of entries it found in all sets.
     pub(crate) entries: u64,
+}
+
+/// Returns the monotonic clock in nanoseconds.
+///
+/// An `Instant` can't cross. This number means the same to the successor, as the clock goes on across
+/// `exec`.
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

@@ -1,17 +1,17 @@
-//! Hands the live process table over to a successor of this very program.
+//! Hands this machine's process table over to a successor of this very program.
 //!
 //! ```text
-//! cargo run --release -p kho-examples --bin handover -- --entries 10000000
+//! cargo run --release -p kho-examples --bin handover -- --entries 10M
 //! ```
 //!
-//! The program reads `/proc`, writes what it finds into linked blocks in a memfd, and replaces
-//! itself by `exec`: its address space is gone, as over a kexec. What crosses is one descriptor and
-//! one address, that of the root, from which the successor finds every other set. It checks the
-//! chains, reads every entry, compares with digests that were taken of the live objects, and prints
-//! what it found and how long each step took.
+//! The [`predecessor`] reads `/proc`, writes what it finds into linked blocks in a memfd, and makes
+//! the [`jump`]: an `exec`, which ends its address space as a kexec would. Two things cross: a
+//! descriptor, and the address of the root, which leads to all other sets. The [`successor`]
+//! restores the sets, [verifies](verify) every entry against digests of the original objects, and
+//! [reports](report) what it found and how long each step took.
 //!
 //! By default the file crosses sealed and is read in place. With `--generations N` it crosses
-//! writable, through N successors: each claims all sets, adds an entry, and hands them to the next.
+//! writable, through N successors: each claims all sets, adds an entry, and hands them over again.
 
 use std::process::ExitCode;
 
@@ -20,24 +20,17 @@ use clap::{Parser, Subcommand};
 use kho_examples::program;
 use parse_size::ByteSuffix;
 
-mod clock;
 mod corrupt;
 mod entries;
-mod freeze;
-mod inherited;
 mod jump;
 mod predecessor;
-mod progress;
 mod report;
-mod restore;
-mod room;
-mod source;
 mod successor;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-/// Hand the live process table over to a successor of this program, and verify it there
+/// Hand this machine's process table over to a successor of this program, and verify it there
 ///
 /// N may be written as 10000000, 10_000_000, 1e7 or 10M.
 #[derive(Parser)]
@@ -46,11 +39,11 @@ struct Args {
     /// Add N synthetic entries of 32 bytes
     #[arg(long, value_name = "N", default_value = "0", value_parser = count)]
     entries: u64,
-    /// Cross writable, through N successors that each add an entry
+    /// Hand over N times, through a writable file; each successor adds an entry
     #[arg(long, value_name = "N", value_parser = generations)]
     generations: Option<u64>,
-    /// Flip a bit before the jump, of a block's header or of its entries; the number SEED chooses
-    /// which, or else the clock
+    /// Flip one bit before the first jump, which the successor must notice; SEED selects the bit and
+    /// defaults to the clock
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     corrupt: Option<Option<u64>>,
     /// Show the N largest processes
@@ -62,7 +55,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Role {
-    /// What the program runs itself as
+    /// Takes over: how the program starts itself
     #[command(hide = true)]
     Successor {
         /// Number of the inherited descriptor
@@ -77,7 +70,7 @@ enum Role {
 const MAX_GENERATIONS: u64 = 1_000_000;
 
 fn main() -> ExitCode {
-    let entered = clock::now();
+    let entered = entries::now();
     program::run(env!("CARGO_BIN_NAME"), |args| run(args, entered))
 }
 
@@ -94,7 +87,7 @@ fn run(args: Args, entered: u64) -> anyhow::Result<()> {
     match predecessor::run(&options)? {}
 }
 
-/// A number such as 10_000_000, 1e7 or 10M.
+/// Parses a number such as 10_000_000, 1e7 or 10M.
 fn count(text: &str) -> Result<u64, parse_size::Error> {
     parse_size::Config::new().with_byte_suffix(ByteSuffix::Deny).parse_size(text)
 }
@@ -105,7 +98,7 @@ fn generations(text: &str) -> anyhow::Result<u64> {
     Ok(number)
 }
 
-/// An address as it is printed: in hexadecimal, after `0x`.
+/// Parses an address as it is printed: in hexadecimal, after `0x`.
 fn parse_address(text: &str) -> Result<u64, String> {
     text.strip_prefix("0x")
         .and_then(|digits| u64::from_str_radix(digits, 16).ok())

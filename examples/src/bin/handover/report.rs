@@ -1,4 +1,4 @@
-//! What the last successor prints.
+//! Prints what the last successor found, and how long each step took.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -9,14 +9,16 @@ use kho_examples::entries::Missed;
 use kho_examples::live::LiveProcess;
 use kho_examples::program;
 
-use crate::restore::{Restore, Restored, Totals};
+use crate::successor::{Restore, Restored, Totals};
 
 pub(crate) struct Report<'a, R: Restore> {
     pub(crate) restored: &'a Restored<R>,
     pub(crate) processes: &'a [LiveProcess],
-    /// When `main` began, all chains were checked, and all entries read.
+    /// When `main` began.
     pub(crate) entered: u64,
+    /// When all chains were checked.
     pub(crate) restored_at: u64,
+    /// When all entries were read.
     pub(crate) read_at: u64,
 }
 
@@ -30,7 +32,8 @@ impl<R: Restore> Report<'_, R> {
         self.print_counts(out, totals)?;
         self.print_generations(out)?;
         self.print_times(out, totals)?;
-        writeln!(out, "verified {} entries in {} sets", totals.entries, totals.sets)?;
+        let entries = HumanCount(totals.entries as u64);
+        writeln!(out, "verified {entries} entries in {} sets", totals.sets)?;
         Ok(())
     }
 
@@ -54,20 +57,20 @@ impl<R: Restore> Report<'_, R> {
                 bytes(process.virtual_bytes),
                 process.files.len(),
                 process.maps.len(),
-                // A process chooses its name: keep it from steering the terminal.
+                // Escaped, as a process chooses its name and could put control codes in it.
                 process.name.escape_debug(),
             )?;
         }
         writeln!(out)
     }
 
-    /// The successor's own entry, for `exec` keeps the process.
+    /// Prints the successor's own entry: `exec` keeps the process.
     fn print_self(&self, out: &mut impl Write) -> io::Result<()> {
         let me = i64::from(std::process::id());
         match self.processes.iter().find(|process| i64::from(process.pid) == me) {
             Some(process) => writeln!(
                 out,
-                "this process is {}, a child of {}, with {} open files and {} memory maps before",
+                "this process is {}, a child of {}; it had {} open files and {} memory maps",
                 process.pid,
                 process.parent,
                 process.files.len(),
@@ -83,9 +86,9 @@ impl<R: Restore> Report<'_, R> {
         for (count, what) in [
             (vanished, "processes that ended while they were read"),
             (unreadable, "processes that could not be read"),
-            (files_denied, "processes whose open files may not be seen"),
-            (maps_denied, "processes whose memory maps may not be seen"),
-            (paths_cut, "paths cut to fit their field"),
+            (files_denied, "processes whose open files may not be read"),
+            (maps_denied, "processes whose memory maps may not be read"),
+            (paths_cut, "paths that were cut to fit their field"),
         ] {
             if count > 0 {
                 writeln!(out, "{what}: {count}")?;
@@ -137,29 +140,25 @@ impl<R: Restore> Report<'_, R> {
 
     fn print_times(&self, out: &mut impl Write, totals: Totals) -> io::Result<()> {
         let times = self.restored.snapshot().times;
-        // Before this process's jump came that of each generation before it.
-        let before = self.restored.generations.iter().rev().nth(1);
-        let left = before.map_or(times.left, |generation| generation.left);
+        // The jump to this process was made by the previous generation, if there is one.
+        let previous = self.restored.generations.iter().rev().nth(1);
+        let left = previous.map_or(times.left, |generation| generation.left);
         let jump = self.entered.saturating_sub(left);
         let restore = self.restored_at.saturating_sub(self.entered);
         let read = self.read_at.saturating_sub(self.restored_at);
         let entries = totals.entries as u64;
-        // The generations came later.
+        // The generations were added after the freeze.
         let added = &self.restored.generations;
         let frozen = entries - added.len() as u64;
         let reserved = (totals.blocks - added.block_count()) as u64;
         for (what, time, meaning) in [
             ("snapshot", times.snapshot, "reading /proc".to_owned()),
-            ("reserve", times.reserve, format!("{} blocks", HumanCount(reserved))),
-            ("digest", times.digest, "of the live objects".to_owned()),
-            (
-                "freeze",
-                times.freeze,
-                format!("writing the entries, {}", rate(frozen, times.freeze)),
-            ),
-            ("jump", jump, "from the last entry written to main of the successor".to_owned()),
+            ("reserve", times.reserve, format!("reserving {} blocks", HumanCount(reserved))),
+            ("digest", times.digest, "hashing the live objects".to_owned()),
+            ("freeze", times.freeze, format!("writing {}", rate(frozen, times.freeze))),
+            ("jump", jump, "from the last entry to main of the successor".to_owned()),
             ("restore", restore, "checking every chain".to_owned()),
-            ("read", read, format!("every entry, {}", rate(entries, read))),
+            ("read", read, format!("verifying {}", rate(entries, read))),
         ] {
             writeln!(out, "{what:<12}{:>12}  {meaning}", milliseconds(time))?;
         }
@@ -175,7 +174,9 @@ fn milliseconds(nanoseconds: u64) -> String {
     format!("{}.{:03} ms", nanoseconds / 1_000_000, nanoseconds / 1000 % 1000)
 }
 
+/// Returns the number of entries, and how many that is in a second.
 fn rate(entries: u64, nanoseconds: u64) -> String {
     let per_second = u128::from(entries) * 1_000_000_000 / u128::from(nanoseconds.max(1));
-    format!("{}.{} million a second", per_second / 1_000_000, per_second / 100_000 % 10)
+    let (millions, tenths) = (per_second / 1_000_000, per_second / 100_000 % 10);
+    format!("{} entries, {millions}.{tenths} million per second", HumanCount(entries))
 }

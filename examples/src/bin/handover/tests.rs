@@ -1,5 +1,5 @@
-//! Every flip of a header's bits and many of the entries', in both ways of crossing, with `exec` left
-//! out.
+//! Flips every bit of the headers and many of the entries, and crosses in both ways, without the
+//! `exec`.
 
 use std::os::fd::OwnedFd;
 
@@ -10,14 +10,13 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{pread, pwrite};
 
 use crate::corrupt::{Block, Flip, all_blocks};
-use crate::entries::{Generation, Snapshot, Synthetic, Times};
-use crate::freeze::{Plan, Reserved};
-use crate::inherited::{Inherited, claim_memory};
-use crate::restore::Restored;
-use crate::source::Source;
+use crate::entries::{Generation, Snapshot, Synthetic};
+use crate::jump::{Inherited, claim_memory};
+use crate::predecessor::{Reserved, Source};
+use crate::successor::Restored;
 use crate::verify::verify;
 
-/// Processes with one block of files and up to three of maps. Two are forks of each other: their
+/// Processes with one block of files and up to three of maps. Two are forks of each other, whose
 /// blocks hold the same bytes.
 fn source() -> Source {
     let process = |pid, maps: u64| LiveProcess {
@@ -55,14 +54,8 @@ struct Frozen {
 fn freeze() -> Frozen {
     let memory = MemfdMemory::new("test").unwrap();
     let source = source();
-    let plan = Plan {
-        process_digest: source.process_digest(),
-        synthetic_digest: source.synthetic_digest(),
-        generations_wanted: 0,
-        rows: 0,
-        times: Times::default(),
-    };
-    let root = Reserved::new(&memory, &source).unwrap().freeze(&source, plan).unwrap();
+    let reserved = Reserved::new(&memory, &source).unwrap();
+    let root = reserved.freeze(&source, source.snapshot()).unwrap();
     let blocks = all_blocks(&memory, root).unwrap();
     assert_eq!(memory.usage().preserved, blocks.len(), "a block is lost");
     let fd = memory.into_fd();
@@ -72,7 +65,7 @@ fn freeze() -> Frozen {
 }
 
 impl Frozen {
-    /// A new file with the bytes.
+    /// Creates a file with these bytes.
     fn file(&self) -> OwnedFd {
         let fd = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         assert_eq!(pwrite(&fd, &self.bytes, 0), Ok(self.bytes.len()));
@@ -92,7 +85,7 @@ fn claim(fd: OwnedFd, root: SetHead<Snapshot>) -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_is_sound_is_verified() {
+fn sound_blocks_are_verified() {
     let frozen = freeze();
     view(frozen.file(), frozen.root).unwrap();
     claim(frozen.file(), frozen.root).unwrap();
@@ -109,8 +102,8 @@ fn every_flip_in_a_header_is_noticed() {
     }
 }
 
-/// In the root every bit, in other entries those that a stride hits which is no multiple of a field:
-/// all fields, and also what is behind the end of a text.
+/// Flips every bit of the root, and in other entries every 61st, which reaches all fields and also the
+/// bytes behind the end of a text.
 #[test]
 fn flips_in_entries_are_noticed() {
     let frozen = freeze();
@@ -123,7 +116,7 @@ fn flips_in_entries_are_noticed() {
     }
 }
 
-/// Not more than what counts is flipped, and all of that.
+/// Only bytes that count are flipped, in headers and in entries.
 #[test]
 fn seeds_lead_to_headers_and_entries() {
     let blocks = freeze().blocks;
@@ -151,7 +144,7 @@ fn is_noticed(frozen: &Frozen, flip: Flip) {
     }
 }
 
-/// The flips of `next` reach few blocks; this leads every link to every block.
+/// Flips of `next` reach few blocks. This points every link to every block.
 #[test]
 fn every_link_to_another_block_is_noticed() {
     let frozen = freeze();

@@ -1,4 +1,4 @@
-//! Reads every entry back into the object it was, and compares digests.
+//! Converts every entry back to the object it was made of, and compares digests.
 
 use anyhow::{Context as _, ensure};
 use kho_block::Entry;
@@ -8,11 +8,11 @@ use kho_examples::live::LiveProcess;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::entries::{Snapshot, Synthetic};
-use crate::progress::Progress;
-use crate::restore::{Restore, Restored, describe};
-use crate::source::ProcessDigest;
+use crate::predecessor::ProcessDigest;
+use crate::successor::{Restore, Restored, describe};
+use kho_examples::progress::Progress;
 
-/// Verifies every entry; returns the processes, as they were.
+/// Verifies every entry and returns the processes as they were.
 pub(crate) fn verify<R: Restore>(restored: &Restored<R>) -> anyhow::Result<Vec<LiveProcess>> {
     let snapshot = restored.snapshot();
     let processes = processes(restored, snapshot)?;
@@ -34,11 +34,13 @@ fn processes<R: Restore>(
     let mut digest = ProcessDigest::default();
     let mut processes = Vec::with_capacity(restored.processes.len());
     for (process, (files, maps)) in restored.processes.iter().zip(&restored.nested) {
-        let live = LiveProcess::from_entries(process, files.iter(), maps.iter())
-            .with_context(|| format!("the digest can't be right: {}", describe(process)))?;
+        let live =
+            LiveProcess::from_entries(process, files.iter(), maps.iter()).with_context(|| {
+                format!("the digest of the processes can't match: {}", describe(process))
+            })?;
         ensure!(
             gives_back(&live, process, files.iter(), maps.iter()),
-            "the digest of the processes does not cover what {} has behind a text's end",
+            "{} has bytes behind the end of a text, which no digest covers",
             describe(process)
         );
         digest.add(&live);
@@ -48,8 +50,9 @@ fn processes<R: Restore>(
     Ok(processes)
 }
 
-/// Whether a live object gives the very bytes that it was made of. Those behind the end of a text are
-/// not in the object, nor in its digest.
+/// Returns whether a live object converts to the very bytes that it was made of.
+///
+/// Bytes behind the end of a text are not in the object, so its digest does not cover them.
 fn gives_back<'a>(
     live: &LiveProcess,
     process: &Process,
@@ -71,14 +74,14 @@ fn synthetic<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow:
     let mut progress = Progress::new("verify", snapshot.synthetic_count);
     let mut done = 0;
     for chunk in set.chunks() {
-        // A block at a time: the entries are plain data, so a slice of them is a slice of bytes.
+        // Block by block: the entries are plain data, so a slice of them is a slice of bytes.
         digest.update(bytemuck::cast_slice(chunk));
         done += chunk.len() as u64;
         progress.at(done);
     }
     let result = check_digest("synthetic entries", digest.digest(), snapshot.synthetic_digest);
     if result.is_err() {
-        // Each follows from its index, so the one that is wrong can be named.
+        // Each is computed from its index, so the wrong one can be named.
         let wrong = (0..).zip(set.iter()).find(|(index, entry)| **entry != Synthetic::new(*index));
         if let Some(addr) = wrong.and_then(|(index, _)| set.addr_of(usize::try_from(index).ok()?)) {
             return result.with_context(|| format!("the synthetic entry at {addr} is wrong"));
@@ -87,8 +90,8 @@ fn synthetic<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow:
     result
 }
 
-/// The generations were added after the digest was taken; they must follow each other in number
-/// and in time.
+/// Checks that the generations follow one another in number and time. They were added after the digests
+/// were taken.
 fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow::Result<()> {
     check_count("generations", restored.generations.len(), snapshot.generations_wanted)?;
     let frozen = restored.totals().entries - restored.generations.len();
@@ -99,7 +102,7 @@ fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyho
                 && generation.entries == (frozen + index) as u64
                 && generation.entered >= left
                 && generation.claimed >= generation.entered,
-            "generation {} does not follow the one before: {generation:?}",
+            "generation {} does not follow the previous one: {generation:?}",
             index + 1
         );
         left = generation.left;
@@ -110,7 +113,7 @@ fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyho
 fn check_count(what: &str, found: usize, expected: u64) -> anyhow::Result<()> {
     ensure!(
         found as u64 == expected,
-        "the digest can't be right: there are {found} {what}, {expected} were handed over"
+        "the digest can't match: {found} {what} were found, {expected} were handed over"
     );
     Ok(())
 }
@@ -118,7 +121,7 @@ fn check_count(what: &str, found: usize, expected: u64) -> anyhow::Result<()> {
 fn check_digest(what: &str, found: u64, expected: u64) -> anyhow::Result<()> {
     ensure!(
         found == expected,
-        "the digest of the {what} is {found:#018x}, it was {expected:#018x} before the handover"
+        "the digest of the {what} is {found:#018x}, but was {expected:#018x} before the handover"
     );
     Ok(())
 }

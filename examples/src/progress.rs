@@ -1,16 +1,19 @@
-//! A progress bar for what takes longer than a second.
+//! A progress bar for work that takes longer than a second.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Shows nothing in the first second, nor where standard error is not a terminal.
-pub(crate) struct Progress {
+/// A progress bar on standard error.
+///
+/// Nothing is shown in the first second, nor if standard error is not a terminal.
+#[derive(Debug)]
+pub struct Progress {
     what: &'static str,
     total: u64,
     started: Instant,
-    /// How much is to be done before the clock is looked at again.
+    /// How much has to be done before the clock is read again.
     next: u64,
     bar: Option<ProgressBar>,
 }
@@ -18,12 +21,15 @@ pub(crate) struct Progress {
 impl Progress {
     const STRIDE: u64 = 1 << 16;
 
-    pub(crate) fn new(what: &'static str, total: u64) -> Self {
+    /// Creates the bar, called `what`, for `total` steps.
+    #[must_use]
+    pub fn new(what: &'static str, total: u64) -> Self {
         Self { what, total, started: Instant::now(), next: Self::STRIDE, bar: None }
     }
 
+    /// Says that `done` steps are done.
     #[inline]
-    pub(crate) fn at(&mut self, done: u64) {
+    pub fn at(&mut self, done: u64) {
         if done >= self.next {
             self.next = done + Self::STRIDE;
             self.show(done);
@@ -48,7 +54,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        // The next thing this process does may be an exec: leave no half-drawn line.
+        // No half-drawn line may stay behind: the next thing this process does may be an exec.
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,36 +1,35 @@
-//! How many synthetic entries fit. It is asked before anything is written, since a kernel promises
-//! memory that it does not have, and then kills who uses it.
+//! How much memory a program may fill.
+//!
+//! Ask before writing: the kernel promises more memory than it has, and kills programs that use it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::ensure;
 use indicatif::HumanBytes;
-use kho_block::{BlockSet, MemfdMemory, abi};
+use kho_block::{MemfdMemory, abi};
 use procfs::process::Process;
 use procfs::{Current as _, Meminfo};
 use rustix::process::{Resource, getrlimit};
 
-use crate::entries::Synthetic;
-
 const BLOCK_SIZE: u64 = abi::DEFAULT_BLOCK_SIZE as u64;
-const COUNT_PER_BLOCK: u64 = BlockSet::<Synthetic, &MemfdMemory>::COUNT_PER_BLOCK as u64;
 
-/// The least of the limits on the file that crosses, in bytes.
+/// The lowest of the limits on the size of a memfd, and where it comes from.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub struct Room {
     bytes: u64,
     why: &'static str,
 }
 
 impl Room {
-    /// What there is for the memory's file while it is empty.
-    pub(crate) fn measure(memory: &MemfdMemory) -> Self {
-        // Not all of it: both programs need some for other things than blocks.
+    /// Returns the limit for a memory whose file is empty.
+    #[must_use]
+    pub fn measure(memory: &MemfdMemory) -> Self {
+        // Leave an eighth for everything that is not a block.
         let most = |bytes: u64| bytes / 8 * 7;
         let limits = [
-            (machine_memory().map(most), "what this machine's memory has to spare is"),
-            (group_memory().map(most), "what the control group's memory has to spare is"),
+            (machine_memory().map(most), "the spare memory of this machine is"),
+            (group_memory().map(most), "the spare memory of the control group is"),
             (getrlimit(Resource::Fsize).current, "RLIMIT_FSIZE is"),
         ];
         let addresses = match getrlimit(Resource::As).current {
@@ -46,14 +45,17 @@ impl Room {
         room
     }
 
-    /// Refuses more entries than fit beside so many blocks.
-    pub(crate) fn check(&self, entries: u64, blocks: usize) -> anyhow::Result<()> {
-        // Nor is the file's first block one of theirs.
+    /// Checks that `entries` entries, `per_block` in a block, fit beside `blocks` blocks.
+    ///
+    /// # Errors
+    /// They don't fit. The message tells how many would, and what limits them.
+    pub fn check(&self, entries: u64, per_block: usize, blocks: usize) -> anyhow::Result<()> {
+        // The file's first block is never used.
         let left = (self.bytes / BLOCK_SIZE).saturating_sub(blocks as u64 + 1);
-        let most = left * COUNT_PER_BLOCK;
+        let most = left * per_block as u64;
         ensure!(
             entries <= most,
-            "{entries} synthetic entries do not fit, {most} would: {} {}",
+            "{entries} entries do not fit, {most} would: {} {}",
             self.why,
             HumanBytes(self.bytes)
         );
@@ -66,7 +68,7 @@ fn machine_memory() -> Option<u64> {
     Some(memory.mem_available?.saturating_add(memory.swap_free))
 }
 
-/// What the control groups of this process leave it.
+/// Returns how much memory the control groups of this process leave to it.
 fn group_memory() -> Option<u64> {
     let groups = Process::myself().ok()?.cgroups().ok()?;
     let spare = groups.0.iter().filter_map(|group| {
@@ -81,7 +83,7 @@ fn group_memory() -> Option<u64> {
     spare.min()
 }
 
-/// The files of a control group, and the line of `memory.stat` with what can be taken back.
+/// Names of the files of a control group, and of the line of `memory.stat` with reclaimable memory.
 struct Names {
     limit: &'static str,
     usage: &'static str,
@@ -97,15 +99,15 @@ const VERSION_1: Names = Names {
 const VERSION_2: Names =
     Names { limit: "memory.max", usage: "memory.current", inactive: "inactive_file " };
 
-/// The least that a group on the way from `root` to `path` leaves. A container may not see all of
-/// that way.
+/// Returns how much the tightest group on the way from `root` to `path` leaves. In a container some of
+/// them may not be visible.
 fn spare_in_groups(root: &Path, path: &str, names: &Names) -> Option<u64> {
     let group = root.join(path.trim_start_matches('/'));
     let groups = group.ancestors().take_while(|group| group.starts_with(root));
     let spare = groups.filter_map(|group| {
         let read = |name| fs::read_to_string(group.join(name)).ok();
         let number = |text: &str| text.trim().parse::<u64>().ok();
-        // Without a limit the word `max`.
+        // A group without a limit has the word `max` here.
         let limit = number(&read(names.limit)?)?;
         let usage = number(&read(names.usage)?)?;
         let stat = read("memory.stat").unwrap_or_default();
@@ -123,9 +125,9 @@ mod tests {
     fn the_number_in_the_message_fits() {
         let room = Room { bytes: 1000 * BLOCK_SIZE, why: "it is" };
         for (blocks, most) in [(0, 999 * 127), (900, 99 * 127), (999, 0), (5000, 0)] {
-            room.check(most, blocks).unwrap();
+            room.check(most, 127, blocks).unwrap();
             for entries in [most + 1, u64::MAX] {
-                let message = room.check(entries, blocks).unwrap_err().to_string();
+                let message = room.check(entries, 127, blocks).unwrap_err().to_string();
                 assert!(message.ends_with(&format!(" {most} would: it is 3.91 MiB")), "{message}");
             }
         }
@@ -134,8 +136,8 @@ mod tests {
     #[test]
     fn this_machine_has_room() {
         let room = Room::measure(&MemfdMemory::new("room").unwrap());
-        room.check(1, 0).unwrap();
-        room.check(u64::MAX, 0).unwrap_err();
+        room.check(1, 1, 0).unwrap();
+        room.check(u64::MAX, 1, 0).unwrap_err();
     }
 
     #[test]
