@@ -1,30 +1,16 @@
-//! Compiles the kernel's `kho_block.c`, unmodified, and what measures it; or says why it can't.
-//! And says which Rust compiler this is, for counts of instructions.
-//!
-//! Without link-time optimisation: each call from `c/` into `kho_block.c` is a call, as it is in the
-//! kernel.
+//! Says which Rust compiler this is, for counts of instructions, and sets `cfg(kho_linux)` where
+//! kho-linux-c has the kernel's C code.
 
 use std::env;
 use std::process::Command;
 
-#[path = "../tests/conformance/linux_source.rs"]
-mod linux_source;
-
 fn main() {
-    println!("cargo::rustc-env=KHO_BENCHES_COMPILER={}", compiler());
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=c");
-    println!("cargo::rerun-if-changed=../tests/conformance/linux_source.rs");
-    linux_source::build(|tree| {
-        linux_source::compiler(tree, "../tests/conformance/shim", "4096")
-            .files(["c/host.c", "c/sets.c", "c/nested.c"])
-            .define("SHIM_IDENTITY_MAP", None)
-            // The kernel's code is not position independent; what a program can have that is
-            // nearest calls and inlines as freely.
-            .pic(false)
-            .flag("-fPIE")
-            .compile("kho_block_bench");
-    });
+    println!("cargo::rustc-env=KHO_BENCHES_COMPILER={}", compiler());
+    println!("cargo::rustc-check-cfg=cfg(kho_linux)");
+    if env::var_os("DEP_KHO_BLOCK_C_LINUX").is_some() {
+        println!("cargo::rustc-cfg=kho_linux");
+    }
 }
 
 /// The compiler and what it compiles for.

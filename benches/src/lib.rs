@@ -6,10 +6,6 @@
 mod chase;
 mod contender;
 pub mod end_to_end;
-#[cfg(kho_linux)]
-pub mod kernel;
-#[path = "../../tests/conformance/src/linux.rs"]
-mod linux;
 mod malloc;
 mod nested;
 mod restore;
@@ -22,7 +18,7 @@ pub use contender::{
     Arena, Array, Blocks, Contender, Cursor, Memory, Pieces, Push, Reversible, VecCursor,
     VecWriter, Write, block_limit,
 };
-pub use linux::linux;
+pub use kho_linux_c::linux;
 pub use malloc::allocate_large_ones_afresh;
 pub use nested::{FILES, Nested, ReadNested, SESSIONS, SetSessions, VecSessions};
 #[cfg(kho_linux)]

@@ -5,9 +5,9 @@ use std::array;
 use bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, SetHead};
 
-#[cfg(kho_linux)]
-use crate::kernel::{KernelSessions, KernelSessionsChain};
 use crate::{Bytes64, Memory, Sample};
+#[cfg(kho_linux)]
+use kho_linux_c::{KernelSessions, KernelSessionsChain};
 
 /// How many files a session has.
 pub const FILES: usize = 3;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use kho_block::{BlockSet, SetHead};
 
-#[cfg(kho_linux)]
-use crate::kernel::{KernelChain, KernelSet};
 use crate::{Blocks, Memory, Sample, block_limit, fold, reserve_and_fill};
+#[cfg(kho_linux)]
+use kho_linux_c::{KernelChain, KernelSet};
 
 /// A chain that waits for its successor.
 pub trait Restore {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use kho_benches::KERNEL;
-use kho_benches::kernel::KernelSet;
+use kho_linux_c::KernelSet;
 
 use crate::read::ADDRESS;
 use crate::timing::Group;

@@ -14,14 +14,16 @@ use std::fs;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+#[cfg(kho_linux)]
+use kho_benches::PreservedByC;
 use kho_benches::{
     Arena, Blocks, Bytes8, Bytes64, Bytes80, Bytes512, Evictor, HUGE, Kept, LARGE, MemorySlot,
     Pieces, PointerChase, Preserved, SESSIONS, SMALL, Sample, SetSessions, TINY, VecSessions,
     allocate_large_ones_afresh, linux,
 };
-#[cfg(kho_linux)]
-use kho_benches::{PreservedByC, kernel::KernelSessions};
 use kho_block::{HeapMemory, MemfdMemory};
+#[cfg(kho_linux)]
+use kho_linux_c::KernelSessions;
 use timing::{Group, group, is_test};
 
 /// `Vec`, and a set in each memory.

@@ -2,7 +2,7 @@
 
 use kho_block::abi::count_per_block;
 use kho_block::{ChainWalk, PhysAddr, ReadMemory};
-use kho_conformance::{Arena, CSet, PAGE};
+use kho_linux_c::{Arena, CSet, PAGE};
 
 use crate::cases::say;
 use crate::entries::fill;

@@ -3,7 +3,7 @@
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, PhysAddr, RestoreErrorKind, SetHead};
-use kho_conformance::{Arena, CSet, PAGE, Refusal};
+use kho_linux_c::{Arena, CSet, PAGE, Refusal};
 
 use crate::entries::{Words, sample};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kho_block::bytemuck::{bytes_of, pod_read_unaligned};
 use kho_block::{BlockSet, ChainWalk, Entry, ForeignSet, RestoreErrorKind, SetHead};
-use kho_conformance::{Arena, CSet, PAGE, Refusal, Usage};
+use kho_linux_c::{Arena, CSet, PAGE, Refusal, Usage};
 
 use crate::cases::{Random, run, say};
 use crate::entries::{Bytes, Words};

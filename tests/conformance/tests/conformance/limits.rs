@@ -4,7 +4,7 @@ use kho_block::bytemuck::bytes_of;
 use kho_block::{
     BlockSet, Entry, ForeignSet, PhysAddr, ReserveErrorKind, RestoreErrorKind, SetHead,
 };
-use kho_conformance::{Arena, CSet, PAGE, Refusal};
+use kho_linux_c::{Arena, CSet, PAGE, Refusal};
 
 use crate::entries::{Bytes, Words, sample};
 

@@ -4,7 +4,7 @@ use kho_block::bytemuck::bytes_of;
 use kho_block::{
     BlockSet, DumpMemory, Entry, ForeignSet, PhysAddr, RestoreErrorKind, SetHead, SetView,
 };
-use kho_conformance::{Arena, CSet, PAGE, Refusal};
+use kho_linux_c::{Arena, CSet, PAGE, Refusal};
 
 use crate::cases::{Random, run};
 use crate::entries::{Bytes, Wide, Words, sample, with_entry};

@@ -30,7 +30,7 @@ mod shapes;
 #[test]
 fn c_code() {
     use std::io::Write;
-    let line = match kho_conformance::linux() {
+    let line = match kho_linux_c::linux() {
         Ok(version) => format!("C code of {version}"),
         Err(why) => {
             assert!(std::env::var("KHO_REQUIRE_LINUX").as_deref() != Ok("1"), "{why}");

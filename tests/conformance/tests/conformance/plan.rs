@@ -2,7 +2,7 @@
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{Entry, PhysAddr};
-use kho_conformance::{Arena, PAGE};
+use kho_linux_c::{Arena, PAGE};
 
 use crate::cases::Random;
 use crate::entries::sample;

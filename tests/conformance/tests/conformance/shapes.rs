@@ -2,7 +2,7 @@
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, Entry, ForeignSet, PhysAddr, SetHead};
-use kho_conformance::{Arena, CSet, PAGE};
+use kho_linux_c::{Arena, CSet, PAGE};
 
 use crate::cases::{Random, run};
 use crate::entries::{Bytes, Wide, Words, sample, with_entry};

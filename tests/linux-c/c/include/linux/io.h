@@ -22,7 +22,7 @@ static inline void *phys_to_virt(phys_addr_t address)
 #else
 phys_addr_t virt_to_phys(const volatile void *address);
 
-/* Does not return where the machine has no memory there; see shim.c. */
+/* Does not return where the machine has no memory there; see checked.c. */
 void *phys_to_virt(phys_addr_t address);
 #endif
 

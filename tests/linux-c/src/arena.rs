@@ -2,11 +2,12 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
+use std::iter;
 use std::ptr::NonNull;
 
 use kho_block::{
-    AllocError, AllocErrorKind, BlockMemory, ClaimError, ClaimErrorKind, PhysAddr, ReadError,
-    ReadErrorKind, ReadMemory,
+    AllocError, AllocErrorKind, BlockMemory, ClaimError, ClaimErrorKind, ClaimVisitor, PhysAddr,
+    ReadError, ReadErrorKind, ReadMemory, claim_each,
 };
 
 use crate::PAGE;
@@ -187,7 +188,7 @@ impl Arena {
     pub fn preserve(&self, bytes: &[u8]) -> PhysAddr {
         let (page, addr) = self.new_page(bytes);
         // SAFETY: just allocated and not used again.
-        unsafe { self.hand_over(page) };
+        unsafe { self.hand_over(iter::once(page)) };
         addr
     }
 
@@ -198,13 +199,14 @@ impl Arena {
     pub fn leave(&self, bytes: &[u8]) -> PhysAddr {
         let (page, addr) = self.new_page(bytes);
         // SAFETY: just allocated and not used again.
-        unsafe { self.free(page) };
+        unsafe { self.free(iter::once(page)) };
         addr
     }
 
     fn new_page(&self, bytes: &[u8]) -> (NonNull<u8>, PhysAddr) {
         assert!(bytes.len() <= PAGE);
-        let page = self.allocate().expect("a free page");
+        let page = self.allocate_as(State::Rust).expect("a free page");
+        let page = self.pointer(page, 0);
         // SAFETY: just allocated, of `PAGE` bytes, which nothing borrows.
         unsafe { page.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         (page, self.addr_of(page))
@@ -432,43 +434,70 @@ impl ReadMemory for Arena {
 // G4: each page has a page frame of its own, none at address 0.
 // G6: the type is not `Clone`. It is not `Sync`, either.
 unsafe impl BlockMemory for Arena {
-    fn allocate(&self) -> Result<NonNull<u8>, AllocError> {
-        let page = self.allocate_as(State::Rust);
-        let page = page.ok_or(AllocError::new(AllocErrorKind::OutOfMemory))?;
-        Ok(self.pointer(page, 0))
+    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
+    where
+        F: FnMut(NonNull<u8>),
+    {
+        for _ in 0..count {
+            let page = self.allocate_as(State::Rust);
+            let page = page.ok_or(AllocError::new(AllocErrorKind::OutOfMemory))?;
+            visit(self.pointer(page, 0));
+        }
+        Ok(())
     }
 
-    fn claim(&self, addr: PhysAddr) -> Result<NonNull<u8>, ClaimError> {
-        let error = |kind| ClaimError::new(addr, kind);
-        let (page, offset) = self.find(addr).ok_or(error(ClaimErrorKind::Outside))?;
-        if offset != 0 {
-            return Err(error(ClaimErrorKind::Misaligned));
-        }
-        let state = &mut self.inner.borrow_mut().states[page];
-        match state {
-            State::Preserved => *state = State::Rust,
-            State::Free | State::Freed => return Err(error(ClaimErrorKind::NotPreserved)),
-            _ => return Err(error(ClaimErrorKind::Owned)),
-        }
-        Ok(self.pointer(page, 0))
+    unsafe fn claim<C: ClaimVisitor>(
+        &self,
+        first: PhysAddr,
+        visitor: &mut C,
+    ) -> Result<(), C::Error> {
+        let claim = |inner: &mut Inner, addr| {
+            let error = |kind| ClaimError::new(addr, kind);
+            let (page, offset) = self.find(addr).ok_or(error(ClaimErrorKind::Outside))?;
+            if offset != 0 {
+                return Err(error(ClaimErrorKind::Misaligned));
+            }
+            let state = &mut inner.states[page];
+            match state {
+                State::Preserved => *state = State::Rust,
+                State::Free | State::Freed => return Err(error(ClaimErrorKind::NotPreserved)),
+                _ => return Err(error(ClaimErrorKind::Owned)),
+            }
+            Ok(self.pointer(page, 0))
+        };
+        let hand_over = |inner: &mut Inner, block| {
+            let (page, _) = self.place(block);
+            inner.release(page, State::Preserved);
+        };
+        claim_each(&mut *self.inner.borrow_mut(), first, visitor, claim, hand_over)
     }
 
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
         PhysAddr::new(self.phys(block))
     }
 
-    unsafe fn free(&self, block: NonNull<u8>) {
-        let (page, _) = self.place(block);
+    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         let inner = &mut *self.inner.borrow_mut();
-        assert_eq!(inner.states[page], State::Rust);
-        inner.states[page] = State::Free;
-        inner.free.push(page);
+        for block in blocks {
+            let (page, _) = self.place(block);
+            inner.release(page, State::Free);
+            inner.free.push(page);
+        }
     }
 
-    unsafe fn hand_over(&self, block: NonNull<u8>) {
-        let (page, _) = self.place(block);
+    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
         let inner = &mut *self.inner.borrow_mut();
-        assert_eq!(inner.states[page], State::Rust);
-        inner.states[page] = State::Preserved;
+        for block in blocks {
+            let (page, _) = self.place(block);
+            inner.release(page, State::Preserved);
+        }
+    }
+}
+
+impl Inner {
+    /// Changes the state of a page that kho-block owns.
+    fn release(&mut self, page: usize, to: State) {
+        assert_eq!(self.states[page], State::Rust);
+        self.states[page] = to;
     }
 }

@@ -1,71 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What kho_block.c expects of a kernel, on top of functions that src/host.rs provides; and its own
- * functions as the tests call them, with a set and its iterator behind one pointer.
+ * The functions of kho_block.c as src/cset.rs calls them, with a set and its iterator behind one
+ * pointer; and the addresses of the machine that checks what they do.
  */
-#include <linux/kexec_handover.h>
+#include "host.h"
 #include <linux/io.h>
 #include <linux/kho_block.h>
 #include <linux/list.h>
 #include <linux/slab.h>
 #include <setjmp.h>
 #include <stdlib.h>
-
-/* src/host.rs. All of them answer for the machine that the calling thread has entered. */
-void *host_page_alloc(void);
-void host_page_free(void *page, bool restored);
-u64 host_phys_of(const void *pointer);
-void *host_virt_of(u64 address);
-bool host_object_alloc(void);
-void host_object_free(void);
-void host_warned(void);
-void host_logged(void);
-
-void shim_warned(void)
-{
-	host_warned();
-}
-
-void shim_log(const char *format, ...)
-{
-	(void)format;
-	host_logged();
-}
-
-void *shim_zalloc(size_t size)
-{
-	return host_object_alloc() ? calloc(1, size) : NULL;
-}
-
-void kfree(const void *object)
-{
-	if (!object)
-		return;
-	host_object_free();
-	free((void *)object);
-}
-
-void *kho_alloc_preserve(size_t size)
-{
-	void *page;
-
-	if (size != PAGE_SIZE)
-		return ERR_PTR(-EINVAL);
-	page = host_page_alloc();
-	return page ? page : ERR_PTR(-ENOMEM);
-}
-
-void kho_unpreserve_free(void *mem)
-{
-	if (mem)
-		host_page_free(mem, false);
-}
-
-void kho_restore_free(void *mem)
-{
-	if (mem)
-		host_page_free(mem, true);
-}
 
 /* Where to go instead of following an address that leads out of the machine's memory. */
 static _Thread_local jmp_buf *escape;

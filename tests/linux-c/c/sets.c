@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Sets of slots, written and read by loops in C around the functions of kho_block.c. src/kernel.rs
+ * Sets of slots, written and read by loops in C around the functions of kho_block.c. src/timed.rs
  * calls these; a `struct bench_set` is used by one thread at a time.
  */
-#include "host.h"
+#include "pages.h"
 #include "sets.h"
 #include <linux/kho_block.h>
 #include <linux/slab.h>
 #include <stdlib.h>
 
-/* MemorySlot of src/lib.rs. */
+/* Four words that follow from a number; the same in MemorySlot of the benches. */
 struct slot {
 	u64 guest, host, len, flags;
 };
 
 struct bench_set {
 	struct kho_block_set set;
-	struct arena arena;
+	struct pages pages;
 };
 
-/* MemorySlot::numbered. */
 static inline void write_slot(struct slot *slot, u64 number)
 {
 	slot->guest = number << 21;
@@ -28,7 +27,6 @@ static inline void write_slot(struct slot *slot, u64 number)
 	slot->flags = number & 3;
 }
 
-/* MemorySlot::digest. */
 static inline u64 digest(const struct slot *slot)
 {
 	return slot->guest + slot->host + slot->len + slot->flags;
@@ -41,7 +39,7 @@ struct bench_set *bench_new(size_t room)
 
 	if (!s)
 		return NULL;
-	if (!arena_init(&s->arena, room)) {
+	if (!pages_init(&s->pages, room)) {
 		free(s);
 		return NULL;
 	}
@@ -51,23 +49,23 @@ struct bench_set *bench_new(size_t room)
 
 void bench_delete(struct bench_set *s)
 {
-	arena_enter(&s->arena);
+	pages_enter(&s->pages);
 	kho_block_set_destroy(&s->set);
-	arena_exit(&s->arena);
+	pages_exit(&s->pages);
 	free(s);
 }
 
 /* Room for `len` slots in all. */
 int bench_grow(struct bench_set *s, u64 len)
 {
-	arena_enter(&s->arena);
+	pages_enter(&s->pages);
 	return kho_block_set_grow(&s->set, len);
 }
 
 /* Frees the blocks that `len` slots do not need. */
 void bench_shrink(struct bench_set *s, u64 len)
 {
-	arena_enter(&s->arena);
+	pages_enter(&s->pages);
 	kho_block_set_shrink(&s->set, len);
 }
 
@@ -100,7 +98,7 @@ u64 bench_grow_and_fill(struct bench_set *s, u64 len)
 	struct slot *slot;
 	u64 number;
 
-	arena_enter(&s->arena);
+	pages_enter(&s->pages);
 	for (number = 0; number < len; number++) {
 		if (kho_block_set_grow(&s->set, number + 1))
 			break;
@@ -186,13 +184,13 @@ u64 bench_hand_over(struct bench_set *s)
 /* Into a set without blocks, of the same pages. */
 int bench_restore(struct bench_set *s, u64 head)
 {
-	arena_enter(&s->arena);
+	pages_enter(&s->pages);
 	return kho_block_set_restore(&s->set, head);
 }
 
 /* The pages that were ever given out. */
 const void *bench_pages(const struct bench_set *s, size_t *count)
 {
-	*count = s->arena.touched;
-	return s->arena.base;
+	*count = s->pages.touched;
+	return s->pages.base;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Sets in a set: sessions, each with a set of files, of the sizes that LUO's have. src/kernel.rs calls
+ * Sets in a set: sessions, each with a set of files, of the sizes that LUO's have. src/timed.rs calls
  * these; a `struct bench_nested` is used by one thread at a time.
  */
-#include "host.h"
+#include "pages.h"
 #include "sets.h"
 #include <linux/kho_block.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct file {
 };
 
 struct bench_nested {
-	struct arena arena;
+	struct pages pages;
 	struct kho_block_set sessions;
 	/* Of the first `count` sessions; there is room for `most`. */
 	struct kho_block_set *files;
@@ -71,7 +71,7 @@ struct bench_nested *bench_nested_new(size_t room, size_t most)
 	kho_block_set_init(&n->sessions, sizeof(struct session));
 	n->files = calloc(most ? most : 1, sizeof(*n->files));
 	n->most = most;
-	if (!arena_init(&n->arena, room) || !n->files) {
+	if (!pages_init(&n->pages, room) || !n->files) {
 		bench_nested_delete(n);
 		return NULL;
 	}
@@ -81,7 +81,7 @@ struct bench_nested *bench_nested_new(size_t room, size_t most)
 /* Frees the pages of all sets. */
 void bench_nested_clear(struct bench_nested *n)
 {
-	arena_enter(&n->arena);
+	pages_enter(&n->pages);
 	for (size_t i = 0; i < n->count; i++)
 		kho_block_set_destroy(&n->files[i]);
 	n->count = 0;
@@ -91,7 +91,7 @@ void bench_nested_clear(struct bench_nested *n)
 void bench_nested_delete(struct bench_nested *n)
 {
 	bench_nested_clear(n);
-	arena_exit(&n->arena);
+	pages_exit(&n->pages);
 	free(n->files);
 	free(n);
 }
@@ -101,7 +101,7 @@ bool bench_nested_build(struct bench_nested *n, u64 file_count)
 {
 	struct kho_block_set_it it;
 
-	arena_enter(&n->arena);
+	pages_enter(&n->pages);
 	if (kho_block_set_grow(&n->sessions, n->most))
 		return false;
 	kho_block_set_it_init(&it, &n->sessions);
@@ -165,7 +165,7 @@ int bench_nested_restore_and_read(struct bench_nested *n, u64 head, u64 *sum)
 	struct session *session;
 	int error;
 
-	arena_enter(&n->arena);
+	pages_enter(&n->pages);
 	*sum = 0;
 	kho_block_set_init(&set, sizeof(*session));
 	error = kho_block_set_restore(&set, head);
