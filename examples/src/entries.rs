@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Process ──┬── files: OpenFile
-//!            └── maps: MemoryMap
+//!            └── mappings: Mapping
 //! ```
 
 use kho_block::bytemuck::{Pod, Zeroable};
@@ -15,7 +15,7 @@ pub const TARGET_LEN: usize = 112;
 /// Size in bytes of the field for the path of a mapped file. Longer paths are cut.
 pub const PATH_LEN: usize = 80;
 
-/// A process. Its files and maps are sets of their own.
+/// A process. Its files and mappings are sets of their own.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "process", version = 1)]
@@ -33,7 +33,7 @@ pub struct Process {
     /// Open files.
     pub files: SetHead<OpenFile>,
     /// Mapped memory.
-    pub maps: SetHead<MemoryMap>,
+    pub mappings: SetHead<Mapping>,
     /// State: the code point of the letter that `ps` shows.
     pub state: u32,
     /// Name of the program.
@@ -60,8 +60,8 @@ pub struct OpenFile {
 /// A piece of memory that a process has mapped.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
-#[entry(name = "memory-map", version = 1)]
-pub struct MemoryMap {
+#[entry(name = "mapping", version = 1)]
+pub struct Mapping {
     /// First address.
     pub start: u64,
     /// Address behind the last one.
@@ -90,10 +90,10 @@ pub struct Missed {
     pub vanished: u64,
     /// Processes that could not be read for another reason.
     pub unreadable: u64,
-    /// Processes whose open files may not be read.
+    /// Processes that deny access to their open files.
     pub files_denied: u64,
-    /// Processes whose memory maps may not be read.
-    pub maps_denied: u64,
+    /// Processes that deny access to their mappings.
+    pub mappings_denied: u64,
     /// Paths that were cut to fit their fields.
     pub paths_cut: u64,
 }

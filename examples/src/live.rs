@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use kho_block::{SetHead, text};
 
-use crate::entries::{MemoryMap, OpenFile, Process};
+use crate::entries::{Mapping, OpenFile, Process};
 
-/// A process with its files and maps. The fields are those of [`Process`].
+/// A process with its files and mappings. The fields are those of [`Process`].
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct LiveProcess {
     /// Process id.
@@ -25,7 +25,7 @@ pub struct LiveProcess {
     /// Open files.
     pub files: Vec<LiveFile>,
     /// Mapped memory.
-    pub maps: Vec<LiveMap>,
+    pub mappings: Vec<LiveMapping>,
 }
 
 /// A file that a process has open. The fields are those of [`OpenFile`].
@@ -41,9 +41,9 @@ pub struct LiveFile {
     pub target: String,
 }
 
-/// A piece of memory that a process has mapped. The fields are those of [`MemoryMap`].
+/// A piece of memory that a process has mapped. The fields are those of [`Mapping`].
 #[derive(Clone, Debug, PartialEq, Hash)]
-pub struct LiveMap {
+pub struct LiveMapping {
     /// First address.
     pub start: u64,
     /// Address behind the last one.
@@ -61,12 +61,12 @@ pub struct LiveMap {
 }
 
 impl LiveProcess {
-    /// Returns the entry, with the heads of the sets that hold the files and maps.
+    /// Returns the entry, with the heads of the sets that hold the files and mappings.
     ///
-    /// Texts are cut to their fields, here and in the entries of files and maps: they are only shown.
+    /// Texts are cut to their fields, here and in the entries of files and mappings: they are only shown.
     #[inline]
     #[must_use]
-    pub fn to_entry(&self, files: SetHead<OpenFile>, maps: SetHead<MemoryMap>) -> Process {
+    pub fn to_entry(&self, files: SetHead<OpenFile>, mappings: SetHead<Mapping>) -> Process {
         Process {
             pid: self.pid,
             parent: self.parent,
@@ -74,7 +74,7 @@ impl LiveProcess {
             resident_bytes: self.resident_bytes,
             virtual_bytes: self.virtual_bytes,
             files,
-            maps,
+            mappings,
             state: self.state.into(),
             name: text::to_field_truncated(&self.name),
         }
@@ -87,7 +87,7 @@ impl LiveProcess {
     pub fn from_entries<'a>(
         process: &Process,
         files: impl Iterator<Item = &'a OpenFile>,
-        maps: impl Iterator<Item = &'a MemoryMap>,
+        mappings: impl Iterator<Item = &'a Mapping>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             pid: process.pid,
@@ -98,7 +98,7 @@ impl LiveProcess {
             state: char::from_u32(process.state).context("the state is not a character")?,
             name: text(&process.name)?,
             files: files.map(LiveFile::from_entry).collect::<Result<_, _>>()?,
-            maps: maps.map(LiveMap::from_entry).collect::<Result<_, _>>()?,
+            mappings: mappings.map(LiveMapping::from_entry).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -126,12 +126,12 @@ impl LiveFile {
     }
 }
 
-impl LiveMap {
+impl LiveMapping {
     /// Returns the entry.
     #[inline]
     #[must_use]
-    pub fn to_entry(&self) -> MemoryMap {
-        MemoryMap {
+    pub fn to_entry(&self) -> Mapping {
+        Mapping {
             start: self.start,
             end: self.end,
             offset: self.offset,
@@ -142,15 +142,15 @@ impl LiveMap {
         }
     }
 
-    fn from_entry(map: &MemoryMap) -> anyhow::Result<Self> {
+    fn from_entry(mapping: &Mapping) -> anyhow::Result<Self> {
         Ok(Self {
-            start: map.start,
-            end: map.end,
-            offset: map.offset,
-            inode: map.inode,
-            permissions: text(&map.permissions)?,
-            device: text(&map.device)?,
-            path: text(&map.path)?,
+            start: mapping.start,
+            end: mapping.end,
+            offset: mapping.offset,
+            inode: mapping.inode,
+            permissions: text(&mapping.permissions)?,
+            device: text(&mapping.device)?,
+            path: text(&mapping.path)?,
         })
     }
 }

@@ -12,7 +12,7 @@ use procfs::{ProcError, ProcResult};
 use rustix::io::Errno;
 
 use crate::entries::{Missed, NAME_LEN, PATH_LEN, TARGET_LEN};
-use crate::live::{LiveFile, LiveMap, LiveProcess};
+use crate::live::{LiveFile, LiveMapping, LiveProcess};
 
 /// Returns all processes that can be read, in the order of their ids, and counts of what could not.
 ///
@@ -45,7 +45,7 @@ fn read_all(listed: impl Iterator<Item = ProcResult<Process>>) -> (Vec<LiveProce
 fn read_process(process: &Process, missed: &mut Missed) -> Result<LiveProcess, ProcError> {
     let stat = process.stat()?;
     let files = read_part(process, &mut missed.files_denied, read_files)?;
-    let maps = read_part(process, &mut missed.maps_denied, read_maps)?;
+    let mappings = read_part(process, &mut missed.mappings_denied, read_mappings)?;
     let mut live = LiveProcess {
         pid: stat.pid,
         parent: stat.ppid,
@@ -55,13 +55,13 @@ fn read_process(process: &Process, missed: &mut Missed) -> Result<LiveProcess, P
         state: stat.state,
         name: stat.comm,
         files,
-        maps,
+        mappings,
     };
     missed.paths_cut += cut_to_fields(&mut live);
     Ok(live)
 }
 
-/// Reads the files or the maps of a process. If that is not allowed, counts it and returns none.
+/// Reads the files or the mappings of a process. If that is not allowed, counts it and returns none.
 fn read_part<T>(
     process: &Process,
     denied: &mut u64,
@@ -118,18 +118,18 @@ fn info_value<'a>(info: &'a str, key: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
 }
 
-fn read_maps(pid: i32) -> io::Result<Vec<LiveMap>> {
-    let maps = fs::read(proc_path(pid, "maps"))?;
-    let maps = String::from_utf8_lossy(&maps);
-    Ok(maps.lines().filter_map(parse_map).collect())
+fn read_mappings(pid: i32) -> io::Result<Vec<LiveMapping>> {
+    let mappings = fs::read(proc_path(pid, "maps"))?;
+    let mappings = String::from_utf8_lossy(&mappings);
+    Ok(mappings.lines().filter_map(parse_mapping).collect())
 }
 
 /// Parses a line such as `55d0-55e0 r-xp 00002000 fe:01 1234    /usr/bin/cat`.
-fn parse_map(line: &str) -> Option<LiveMap> {
+fn parse_mapping(line: &str) -> Option<LiveMapping> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let mut columns = line.splitn(6, ' ');
     let (start, end) = columns.next()?.split_once('-')?;
-    Some(LiveMap {
+    Some(LiveMapping {
         start: hex(start)?,
         end: hex(end)?,
         permissions: columns.next()?.to_owned(),
@@ -149,7 +149,7 @@ fn proc_path(pid: i32, name: &str) -> PathBuf {
 fn cut_to_fields(process: &mut LiveProcess) -> u64 {
     cut_name(&mut process.name, NAME_LEN);
     let targets = process.files.iter_mut().map(|file| cut_path(&mut file.target, TARGET_LEN));
-    let paths = process.maps.iter_mut().map(|map| cut_path(&mut map.path, PATH_LEN));
+    let paths = process.mappings.iter_mut().map(|mapping| cut_path(&mut mapping.path, PATH_LEN));
     targets.chain(paths).map(u64::from).sum()
 }
 
@@ -200,8 +200,8 @@ mod tests {
         let (processes, missed) = read().unwrap();
         let process = processes.iter().find(|process| process.pid == me).expect("this process");
         assert!(process.files.iter().any(|file| file.number == 2), "standard error is open");
-        assert!(process.maps.iter().any(|map| map.path == "[stack]"));
-        assert!(process.maps.iter().any(|map| map.permissions == "r-xp"));
+        assert!(process.mappings.iter().any(|mapping| mapping.path == "[stack]"));
+        assert!(process.mappings.iter().any(|mapping| mapping.permissions == "r-xp"));
         assert!(process.resident_bytes > 0);
         assert_eq!(missed.unreadable, 0);
     }
@@ -236,13 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn parses_lines_of_maps() {
+    fn parses_lines_of_mappings() {
         let line =
             "7f00-7f10 rw-s 00002000 fe:01 1234                 /a path/with  blanks (deleted)";
-        let map = parse_map(line).unwrap();
-        assert_eq!((map.start, map.end, map.offset, map.inode), (0x7f00, 0x7f10, 0x2000, 1234));
-        assert_eq!(map.path, "/a path/with  blanks (deleted)");
-        assert_eq!(parse_map("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().path, "");
-        assert!(parse_map("7f00 rw-p").is_none());
+        let mapping = parse_mapping(line).unwrap();
+        assert_eq!(
+            (mapping.start, mapping.end, mapping.offset, mapping.inode),
+            (0x7f00, 0x7f10, 0x2000, 1234)
+        );
+        assert_eq!(mapping.path, "/a path/with  blanks (deleted)");
+        assert_eq!(parse_mapping("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().path, "");
+        assert!(parse_mapping("7f00 rw-p").is_none());
     }
 }

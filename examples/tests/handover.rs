@@ -57,7 +57,7 @@ fn count(report: &str, what: &str) -> u64 {
 
 /// Checks that the counts of the report add up to what was verified.
 fn check_sum(report: &str) {
-    let parts = ["processes ", "open files", "memory maps", "synthetic", "generations"];
+    let parts = ["processes ", "open files", "mappings", "synthetic", "generations"];
     let sum: u64 = 1 + parts.iter().map(|what| count(report, what)).sum::<u64>(); // and the root
     assert_eq!(count(report, "verified"), sum, "{report}");
 }
@@ -68,7 +68,7 @@ fn crosses_sealed() {
     let report = success(&output);
     check_sum(report);
     assert_eq!(count(report, "generations"), 0);
-    assert!(count(report, "open files") > 0 && count(report, "memory maps") > 0, "{report}");
+    assert!(count(report, "open files") > 0 && count(report, "mappings") > 0, "{report}");
     let me = std::process::id();
     assert!(report.contains(&format!("this process is {pid}, a child of {me};")), "{report}");
 

@@ -79,7 +79,7 @@ pub(crate) fn all_blocks(
         for process in &visit(memory, snapshot.processes, &mut blocks)? {
             let process = process?;
             visit(memory, process.files, &mut blocks)?;
-            visit(memory, process.maps, &mut blocks)?;
+            visit(memory, process.mappings, &mut blocks)?;
         }
         visit(memory, snapshot.synthetic, &mut blocks)?;
         visit(memory, snapshot.generations, &mut blocks)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  root: Snapshot ──┬── processes: Process ──┬── files: OpenFile
-//!                   ├── synthetic: Synthetic └── maps: MemoryMap
+//!                   ├── synthetic: Synthetic └── mappings: Mapping
 //!                   └── generations: Generation
 //! ```
 
@@ -24,13 +24,13 @@ pub(crate) struct Snapshot {
     pub(crate) processes: SetHead<Process>,
     pub(crate) synthetic: SetHead<Synthetic>,
     pub(crate) generations: SetHead<Generation>,
-    /// Digest of the processes with their files and maps, taken before they became entries.
+    /// Digest of the processes with their files and mappings, taken before they became entries.
     pub(crate) process_digest: u64,
     /// Digest of the synthetic entries, taken before they were written.
     pub(crate) synthetic_digest: u64,
     pub(crate) process_count: u64,
     pub(crate) file_count: u64,
-    pub(crate) map_count: u64,
+    pub(crate) mapping_count: u64,
     pub(crate) synthetic_count: u64,
     /// Number of blocks of all sets together, including the root's.
     pub(crate) blocks: u64,

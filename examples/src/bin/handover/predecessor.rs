@@ -9,7 +9,7 @@ use std::mem;
 use anyhow::Context as _;
 use kho_block::bytemuck::{Zeroable as _, bytes_of};
 use kho_block::{BlockSet, Entry, MemfdMemory, ReserveError, SetHead};
-use kho_examples::entries::{MemoryMap, Missed, OpenFile, Process};
+use kho_examples::entries::{Mapping, Missed, OpenFile, Process};
 use kho_examples::live::LiveProcess;
 use kho_examples::proc_table;
 use kho_examples::progress::Progress;
@@ -87,7 +87,7 @@ impl Source {
     }
 }
 
-/// A digest of processes with their files and maps, in order.
+/// A digest of processes with their files and mappings, in order.
 ///
 /// Both sides take it of live objects, so it also shows an error in the conversion to entries and
 /// back. A derived `Hash` is good enough here, since both sides are the same program. Between
@@ -112,7 +112,7 @@ pub(crate) struct Reserved<'m> {
     root: Set<'m, Snapshot>,
     processes: Set<'m, Process>,
     /// The sets of each process, in the order of the processes.
-    nested: Vec<(Set<'m, OpenFile>, Set<'m, MemoryMap>)>,
+    nested: Vec<(Set<'m, OpenFile>, Set<'m, Mapping>)>,
     synthetic: Set<'m, Synthetic>,
 }
 
@@ -125,7 +125,10 @@ impl<'m> Reserved<'m> {
             .processes
             .iter()
             .map(|process| {
-                Ok((reserve(memory, process.files.len())?, reserve(memory, process.maps.len())?))
+                Ok((
+                    reserve(memory, process.files.len())?,
+                    reserve(memory, process.mappings.len())?,
+                ))
             })
             .collect::<Result<_, ReserveError>>()?;
         let per_block = Set::<Synthetic>::COUNT_PER_BLOCK;
@@ -143,16 +146,16 @@ impl<'m> Reserved<'m> {
         let started = now();
         let mut blocks = 1; // the root's
         let mut file_count = 0;
-        let mut map_count = 0;
+        let mut mapping_count = 0;
 
         let mut writer = self.processes.writer();
-        for (process, (mut files, mut maps)) in source.processes.iter().zip(self.nested) {
-            write_nested(process, &mut files, &mut maps)?;
-            blocks += files.block_count() + maps.block_count();
+        for (process, (mut files, mut mappings)) in source.processes.iter().zip(self.nested) {
+            write_nested(process, &mut files, &mut mappings)?;
+            blocks += files.block_count() + mappings.block_count();
             file_count += files.len();
-            map_count += maps.len();
+            mapping_count += mappings.len();
             // The nested sets are handed over first: their heads are fields of this entry.
-            let entry = process.to_entry(files.hand_over(), maps.hand_over());
+            let entry = process.to_entry(files.hand_over(), mappings.hand_over());
             writer.push_within_capacity(entry)?;
         }
         drop(writer);
@@ -169,7 +172,7 @@ impl<'m> Reserved<'m> {
         snapshot.process_count = self.processes.len() as u64;
         snapshot.synthetic_count = self.synthetic.len() as u64;
         snapshot.file_count = file_count as u64;
-        snapshot.map_count = map_count as u64;
+        snapshot.mapping_count = mapping_count as u64;
         snapshot.blocks = blocks as u64;
         snapshot.processes = self.processes.hand_over();
         snapshot.synthetic = self.synthetic.hand_over();
@@ -191,16 +194,16 @@ fn reserve<T: Entry>(memory: &MemfdMemory, count: usize) -> Result<Set<'_, T>, R
 fn write_nested(
     process: &LiveProcess,
     files: &mut Set<'_, OpenFile>,
-    maps: &mut Set<'_, MemoryMap>,
+    mappings: &mut Set<'_, Mapping>,
 ) -> anyhow::Result<()> {
     let mut writer = files.writer();
     for file in &process.files {
         writer.push_within_capacity(file.to_entry())?;
     }
     drop(writer);
-    let mut writer = maps.writer();
-    for map in &process.maps {
-        writer.push_within_capacity(map.to_entry())?;
+    let mut writer = mappings.writer();
+    for mapping in &process.mappings {
+        writer.push_within_capacity(mapping.to_entry())?;
     }
     Ok(())
 }

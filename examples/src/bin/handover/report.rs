@@ -43,20 +43,20 @@ impl<R: Restore> Report<'_, R> {
         let rows = usize::try_from(self.restored.snapshot().rows).unwrap_or(usize::MAX);
         writeln!(
             out,
-            "{:>8} {:>8} S {:>12} {:>12} {:>6} {:>6}  NAME",
-            "PID", "PARENT", "RESIDENT", "VIRTUAL", "FILES", "MAPS"
+            "{:>8} {:>8} S {:>12} {:>12} {:>6} {:>8}  NAME",
+            "PID", "PARENT", "RESIDENT", "VIRTUAL", "FILES", "MAPPINGS"
         )?;
         for process in largest.into_iter().take(rows) {
             writeln!(
                 out,
-                "{:>8} {:>8} {} {:>12} {:>12} {:>6} {:>6}  {}",
+                "{:>8} {:>8} {} {:>12} {:>12} {:>6} {:>8}  {}",
                 process.pid,
                 process.parent,
                 process.state,
                 bytes(process.resident_bytes),
                 bytes(process.virtual_bytes),
                 process.files.len(),
-                process.maps.len(),
+                process.mappings.len(),
                 // Escaped, as a process chooses its name and could put control codes in it.
                 process.name.escape_debug(),
             )?;
@@ -70,24 +70,24 @@ impl<R: Restore> Report<'_, R> {
         match self.processes.iter().find(|process| i64::from(process.pid) == me) {
             Some(process) => writeln!(
                 out,
-                "this process is {}, a child of {}; it had {} open files and {} memory maps",
+                "this process is {}, a child of {}; it had {} open files and {} mappings",
                 process.pid,
                 process.parent,
                 process.files.len(),
-                process.maps.len()
+                process.mappings.len()
             ),
             None => writeln!(out, "this process, {me}, was not in the snapshot"),
         }
     }
 
     fn print_missed(&self, out: &mut impl Write) -> io::Result<()> {
-        let Missed { vanished, unreadable, files_denied, maps_denied, paths_cut } =
+        let Missed { vanished, unreadable, files_denied, mappings_denied, paths_cut } =
             self.restored.snapshot().missed;
         for (count, what) in [
             (vanished, "processes that ended while they were read"),
             (unreadable, "processes that could not be read"),
-            (files_denied, "processes whose open files may not be read"),
-            (maps_denied, "processes whose memory maps may not be read"),
+            (files_denied, "processes that deny access to their open files"),
+            (mappings_denied, "processes that deny access to their mappings"),
             (paths_cut, "paths that were cut to fit their field"),
         ] {
             if count > 0 {
@@ -102,7 +102,7 @@ impl<R: Restore> Report<'_, R> {
         for (what, count) in [
             ("processes", snapshot.process_count),
             ("open files", snapshot.file_count),
-            ("memory maps", snapshot.map_count),
+            ("mappings", snapshot.mapping_count),
             ("synthetic", snapshot.synthetic_count),
             ("generations", self.restored.generations.len() as u64),
             ("blocks", totals.blocks as u64),
@@ -156,7 +156,7 @@ impl<R: Restore> Report<'_, R> {
             ("reserve", times.reserve, format!("reserving {} blocks", HumanCount(reserved))),
             ("digest", times.digest, "hashing the live objects".to_owned()),
             ("freeze", times.freeze, format!("writing {}", rate(frozen, times.freeze))),
-            ("jump", jump, "from the last entry to main of the successor".to_owned()),
+            ("jump", jump, "from the end of the handover to main of the successor".to_owned()),
             ("restore", restore, "checking every chain".to_owned()),
             ("read", read, format!("verifying {}", rate(entries, read))),
         ] {

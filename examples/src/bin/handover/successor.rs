@@ -10,7 +10,7 @@ use kho_block::{
     BlockSet, Entries, Entry, MemfdMemory, PhysAddr, ReadMemory, RestoreError, SealedMemfd,
     SetHead, SetView, text,
 };
-use kho_examples::entries::{MemoryMap, OpenFile, Process};
+use kho_examples::entries::{Mapping, OpenFile, Process};
 use kho_examples::program;
 use rustix::fs::{SealFlags, fcntl_get_seals};
 
@@ -117,7 +117,7 @@ pub(crate) struct Restored<R: Restore> {
     pub(crate) root: R::Set<Snapshot>,
     pub(crate) processes: R::Set<Process>,
     /// The sets of each process, in the order of the processes.
-    pub(crate) nested: Vec<(R::Set<OpenFile>, R::Set<MemoryMap>)>,
+    pub(crate) nested: Vec<(R::Set<OpenFile>, R::Set<Mapping>)>,
     pub(crate) synthetic: R::Set<Synthetic>,
     pub(crate) generations: R::Set<Generation>,
 }
@@ -146,10 +146,10 @@ impl<R: Restore> Restored<R> {
                 let files = memory
                     .set(process.files)
                     .with_context(|| format!("the open files of {}", describe(process)))?;
-                let maps = memory
-                    .set(process.maps)
-                    .with_context(|| format!("the memory maps of {}", describe(process)))?;
-                Ok((files, maps))
+                let mappings = memory
+                    .set(process.mappings)
+                    .with_context(|| format!("the mappings of {}", describe(process)))?;
+                Ok((files, mappings))
             })
             .collect::<anyhow::Result<_>>()?;
         let synthetic = memory.set(synthetic).context("the synthetic entries")?;
@@ -173,9 +173,9 @@ impl<R: Restore> Restored<R> {
         }
         set(visit, &self.root);
         set(visit, &self.processes);
-        for (files, maps) in &self.nested {
+        for (files, mappings) in &self.nested {
             set(visit, files);
-            set(visit, maps);
+            set(visit, mappings);
         }
         set(visit, &self.synthetic);
         set(visit, &self.generations);
@@ -228,11 +228,11 @@ impl Restored<&MemfdMemory> {
     /// Hands every set over to the next successor, the root last.
     pub(crate) fn hand_over(mut self) -> anyhow::Result<SetHead<Snapshot>> {
         let blocks = self.totals().blocks as u64;
-        for (process, (files, maps)) in self.processes.iter().zip(self.nested) {
+        for (process, (files, mappings)) in self.processes.iter().zip(self.nested) {
             // These sets were not changed, so the heads in the entry are still right.
-            let (files, maps) = (files.hand_over(), maps.hand_over());
+            let (files, mappings) = (files.hand_over(), mappings.hand_over());
             ensure!(
-                (files, maps) == (process.files, process.maps),
+                (files, mappings) == (process.files, process.mappings),
                 "the sets of {} have moved",
                 describe(process)
             );

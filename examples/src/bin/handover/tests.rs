@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use kho_block::{MemfdMemory, SealedMemfd, SetHead};
 use kho_examples::entries::Missed;
-use kho_examples::live::{LiveFile, LiveMap, LiveProcess};
+use kho_examples::live::{LiveFile, LiveMapping, LiveProcess};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{pread, pwrite};
 
@@ -16,10 +16,10 @@ use crate::predecessor::{Reserved, Source};
 use crate::successor::Restored;
 use crate::verify::verify;
 
-/// Processes with one block of files and up to three of maps. Two are forks of each other, whose
+/// Processes with one block of files and up to three of mappings. Two are forks of each other, whose
 /// blocks hold the same bytes.
 fn source() -> Source {
-    let process = |pid, maps: u64| LiveProcess {
+    let process = |pid, mappings: u64| LiveProcess {
         pid,
         parent: 1,
         start_time: 7,
@@ -28,8 +28,8 @@ fn source() -> Source {
         state: 'S',
         name: "forked".into(),
         files: vec![LiveFile { number: 2, flags: 0o2, position: 9, target: "/dev/tty".into() }],
-        maps: (0..maps)
-            .map(|i| LiveMap {
+        mappings: (0..mappings)
+            .map(|i| LiveMapping {
                 start: i << 12,
                 end: (i + 1) << 12,
                 offset: 0,

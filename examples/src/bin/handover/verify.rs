@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use kho_block::Entry;
 use kho_block::bytemuck::{self, bytes_of};
-use kho_examples::entries::{MemoryMap, OpenFile, Process};
+use kho_examples::entries::{Mapping, OpenFile, Process};
 use kho_examples::live::LiveProcess;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -28,18 +28,17 @@ fn processes<R: Restore>(
     check_count("processes", restored.processes.len(), snapshot.process_count)?;
     let files = restored.nested.iter().map(|(files, _)| files.len()).sum();
     check_count("open files", files, snapshot.file_count)?;
-    let maps = restored.nested.iter().map(|(_, maps)| maps.len()).sum();
-    check_count("memory maps", maps, snapshot.map_count)?;
+    let mappings = restored.nested.iter().map(|(_, mappings)| mappings.len()).sum();
+    check_count("mappings", mappings, snapshot.mapping_count)?;
 
     let mut digest = ProcessDigest::default();
     let mut processes = Vec::with_capacity(restored.processes.len());
-    for (process, (files, maps)) in restored.processes.iter().zip(&restored.nested) {
-        let live =
-            LiveProcess::from_entries(process, files.iter(), maps.iter()).with_context(|| {
-                format!("the digest of the processes can't match: {}", describe(process))
-            })?;
+    for (process, (files, mappings)) in restored.processes.iter().zip(&restored.nested) {
+        let live = LiveProcess::from_entries(process, files.iter(), mappings.iter()).with_context(
+            || format!("the digest of the processes can't match: {}", describe(process)),
+        )?;
         ensure!(
-            gives_back(&live, process, files.iter(), maps.iter()),
+            gives_back(&live, process, files.iter(), mappings.iter()),
             "{} has bytes behind the end of a text, which no digest covers",
             describe(process)
         );
@@ -57,14 +56,14 @@ fn gives_back<'a>(
     live: &LiveProcess,
     process: &Process,
     files: impl Iterator<Item = &'a OpenFile>,
-    maps: impl Iterator<Item = &'a MemoryMap>,
+    mappings: impl Iterator<Item = &'a Mapping>,
 ) -> bool {
     fn same<T: Entry>(one: T, other: &T) -> bool {
         bytes_of(&one) == bytes_of(other)
     }
-    same(live.to_entry(process.files, process.maps), process)
+    same(live.to_entry(process.files, process.mappings), process)
         && files.zip(&live.files).all(|(entry, file)| same(file.to_entry(), entry))
-        && maps.zip(&live.maps).all(|(entry, map)| same(map.to_entry(), entry))
+        && mappings.zip(&live.mappings).all(|(entry, mapping)| same(mapping.to_entry(), entry))
 }
 
 fn synthetic<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow::Result<()> {
