@@ -1,9 +1,9 @@
-//! Writes the implementation, and the checks that need the compiler's knowledge of types.
+//! Writes the implementation, and the checks for which the compiler has to know the types.
 //!
-//! Paths are absolute, so that nothing the user names or leaves out of scope matters. Spans are
-//! those of the derive attribute, so that lints know the code for generated; what an error is to
-//! point to lends its location. There is no attribute for lints here: it would be an error where the
-//! user forbids one. So nothing is repeated that lints could find fault with, such as the types of
+//! Paths are absolute, so that it does not matter what is in scope where the macro is used. Spans are
+//! those of the derive attribute, by which lints recognise generated code; for errors they take the
+//! location of the tokens at fault. The code has no `#[allow]`, which would be an error where the user
+//! forbids the lint. Instead it repeats nothing that a lint could complain about, such as the types of
 //! fields.
 
 use std::collections::HashSet;
@@ -31,8 +31,8 @@ pub(crate) fn expand(entry: &Entry<'_>) -> TokenStream {
         let implementation = expand_impl(entry, &generics, &layout);
         quote!(#(#lints)* #implementation)
     } else {
-        // The checks are done here and now, and each by itself. An entry that holds this one does
-        // not fail with it.
+        // Each check is a constant of its own, evaluated here. If one fails, only this entry is at
+        // fault, and not those that contain it.
         let ident = generated_ident(entry);
         let checks = expand_checks(entry, &quote!(#ident), &quote!(__FIELDS));
         let fields = expand_fields(entry, &quote!(#ident));
@@ -62,7 +62,7 @@ fn expand_impl(entry: &Entry<'_>, generics: &Generics, layout: &TokenStream) -> 
     }
 }
 
-/// The errors, and an implementation that spares the user those that would follow.
+/// Writes the errors, and an implementation that prevents errors that would only follow from them.
 pub(crate) fn fallback(entry: &Entry<'_>, errors: &Error) -> TokenStream {
     let Entry { input, krate, .. } = entry;
     let ident = generated_ident(entry);
@@ -76,7 +76,7 @@ pub(crate) fn fallback(entry: &Entry<'_>, errors: &Error) -> TokenStream {
         impl #impl_generics #krate::Entry for #ident #ty_generics
         where
             #(#predicates,)*
-            // The lifetime keeps the compiler from asking for `Pod` here, where it may be missing.
+            // With a lifetime, the compiler does not check here that there is a `Pod`.
             for<'workaround> #ident #ty_generics: #krate::bytemuck::Pod,
         {
             const NAME: &'static ::core::primitive::str = "";
@@ -86,7 +86,7 @@ pub(crate) fn fallback(entry: &Entry<'_>, errors: &Error) -> TokenStream {
     }
 }
 
-/// An array of `kho_block::Field`. `this` is the struct.
+/// Writes an array of `kho_block::Field`. `this` is the struct.
 fn expand_fields(entry: &Entry<'_>, this: &TokenStream) -> TokenStream {
     let krate = &entry.krate;
     let fields = entry.fields.iter().map(|field| expand_field(entry, field, this));
@@ -114,7 +114,7 @@ fn expand_field(entry: &Entry<'_>, field: &Field<'_>, this: &TokenStream) -> Tok
     }
 }
 
-/// A closure that takes the field out of the struct, shown where the field's type is.
+/// Writes a closure that takes the field out of the struct, located at the field's type.
 fn expand_take(field: &Field<'_>, this: &TokenStream) -> TokenStream {
     let last = field.ty.to_token_stream().into_iter().last();
     let end = at(last.map_or_else(|| field.ty.span(), |token| token.span()));
@@ -126,8 +126,8 @@ fn expand_take(field: &Field<'_>, this: &TokenStream) -> TokenStream {
     quote_spanned!(at(field.ty.span())=> |__entry: #this| __entry.#member)
 }
 
-/// The kind of `#[entry(bytes)]`: of arrays, that of the elements. `type_of` is an expression for the
-/// type.
+/// Writes the kind of an `#[entry(bytes)]` field, which may be an array. `type_of` is an expression for
+/// the type.
 fn expand_kind(
     entry: &Entry<'_>,
     ty: &Type,
@@ -152,10 +152,10 @@ fn expand_kind(
     }
 }
 
-/// The generics of the implementation: asks of the parameters what the fields need.
+/// Returns the generics of the implementation, with a bound for each field that has a parameter.
 ///
-/// No bound is added for types without a parameter, nor for those that lead back to this type: to
-/// prove them would need the implementation that they are a condition of.
+/// Types that lead back to this struct get no bound: it could only be proven by the implementation that
+/// it is a condition of.
 fn with_bounds(entry: &Entry<'_>) -> Generics {
     let Entry { input, krate, fields, .. } = entry;
     let mut generics = input.generics.clone();
@@ -174,7 +174,7 @@ fn with_bounds(entry: &Entry<'_>) -> Generics {
         }
     }
     predicates.push(parse_quote!(Self: #krate::bytemuck::Pod));
-    // Marks them as generated, for the lint that finds a bound twice.
+    // Marks them as generated for the lint against duplicate bounds.
     generics.lt_token = Some(Token![<](Span::call_site()));
     generics.gt_token = Some(Token![>](Span::call_site()));
     generics
@@ -188,8 +188,8 @@ fn name_of(param: &GenericParam) -> Option<&Ident> {
     }
 }
 
-/// The user's own `allow`s and `expect`s, for types that the bounds repeat. Where a lint is forbidden
-/// there are none.
+/// Returns the user's own `allow`s and `expect`s, for the types that the bounds repeat. Where a lint is
+/// forbidden, there are none.
 fn lints_of_user(entry: &Entry<'_>) -> Vec<TokenStream> {
     let of_fields = match &entry.input.data {
         Data::Struct(data) => data.fields.iter().flat_map(|field| &field.attrs).collect(),
@@ -207,7 +207,7 @@ fn lints_of_user(entry: &Entry<'_>) -> Vec<TokenStream> {
         .collect()
 }
 
-/// Assertions that there is a name, some size, not too large an alignment, and no padding.
+/// Writes assertions that there are a name and bytes, and neither too large an alignment nor padding.
 /// `this` is the struct, `fields` a slice of its fields.
 fn expand_checks(entry: &Entry<'_>, this: &TokenStream, fields: &TokenStream) -> Vec<TokenStream> {
     let krate = &entry.krate;
@@ -216,51 +216,50 @@ fn expand_checks(entry: &Entry<'_>, this: &TokenStream, fields: &TokenStream) ->
         expand_check(
             entry.name.span(),
             &quote!(#krate::__derive::has_name::<#this>()),
-            "the name is empty: say what this is, or leave the name out to use the type's",
+            "the name is empty: give one, or leave it out to use the name of the type",
         ),
         expand_check(
             ident,
             &quote!(::core::mem::size_of::<#this>() != 0),
-            "an entry without size can't be stored in a block: add a field",
+            "a struct of size 0 can't be stored in a block: add a field",
         ),
         expand_check(
             ident,
             &quote!(::core::mem::align_of::<#this>() <= #krate::abi::MAX_ENTRY_ALIGN),
-            "an entry follows a header of 16 bytes: align its fields to at most 16 bytes",
+            "an entry follows a header of 16 bytes, so it can't be aligned to more than 16",
         ),
     ];
     for (index, Field { name, ty, .. }) in entry.fields.iter().enumerate() {
         let message = format!(
-            "there is padding before field `{name}`: fill it with a field of its own, or sort the \
-             fields by alignment, largest first"
+            "there is padding before field `{name}`: put a field in its place, or order the fields \
+             by alignment, largest first"
         );
         let condition = quote!(#krate::__derive::begins_at_end(#fields, #index));
         checks.push(expand_check(ty.span(), &condition, &message));
     }
     if let Some(Field { name, ty, .. }) = entry.fields.last() {
-        let message = format!(
-            "there is padding after field `{name}`, the last one: fill it with a field of its own"
-        );
+        let message =
+            format!("there is padding after `{name}`, the last field: put a field in its place");
         let condition = quote!(#krate::__derive::ends_at_end::<#this>(#fields));
         checks.push(expand_check(ty.span(), &condition, &message));
     }
     checks
 }
 
-/// The error of a check that fails appears at `location`.
+/// Writes an assertion whose failure is reported at `location`.
 fn expand_check(location: Span, condition: &TokenStream, message: &str) -> TokenStream {
     quote_spanned!(at(location)=> ::core::assert!(#condition, #message);)
 }
 
-/// The struct's name as if the macro had thought of it: the compiler does not warn of what is
-/// deprecated in the code of derive macros.
+/// Returns the struct's name with the span of generated code, in which the compiler does not warn of
+/// deprecated items.
 fn generated_ident(entry: &Entry<'_>) -> Ident {
     let mut ident = entry.input.ident.clone();
     ident.set_span(at(ident.span()));
     ident
 }
 
-/// Generated code, to be shown at `location`.
+/// Returns the span of generated code, located at `location`.
 fn at(location: Span) -> Span {
     Span::call_site().located_at(location)
 }

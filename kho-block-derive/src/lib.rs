@@ -1,6 +1,8 @@
-//! The derive macro of [`kho-block`], which re-exports it as `kho_block::Entry`; use it from there.
+//! The derive macro of [`kho-block`], for structs that are stored in blocks and cross a live update: it
+//! describes their layout, and rejects at compile time what can't cross.
 //!
-//! [`derive(Entry)`](macro@Entry) says what it writes, what it reads and what it refuses.
+//! Use it from there, as `kho_block::Entry`: it is of no use by itself. [`derive(Entry)`](macro@Entry)
+//! lists the attributes, and the types it rejects.
 //!
 //! [`kho-block`]: https://docs.rs/kho-block
 
@@ -15,11 +17,11 @@ mod value;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Implements `kho_block::Entry`: plain data that can be stored in blocks.
+/// Implements `kho_block::Entry`, so that a struct of plain data can be stored in blocks.
 ///
-/// The implementation writes down the layout of the struct, field by field, for tools and for the
-/// successor that reads the blocks. It contains no unsafe code: that all bytes of the struct are
-/// defined is what `Pod` promises, so derive that beside it.
+/// The implementation describes the layout of the struct, field by field, for tools and for the
+/// successor that reads the blocks. It contains no unsafe code and relies on `bytemuck::Pod`, which
+/// promises that every byte of the struct is initialised: derive that too.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -52,83 +54,97 @@ use syn::{DeriveInput, parse_macro_input};
 /// assert_eq!((layout.fields[2].name, layout.fields[2].offset), ("file_count", 72));
 /// ```
 ///
-/// # Attributes of the struct
+/// # Attributes
 ///
-/// - `#[entry(name = "…")]`: what the entry is called. By default the name of the struct, so give
-///   one before you rename a struct whose entries are in use. Any constant `&str` will do: `NAME`,
-///   `concat!("vm-", "slot")`.
-/// - `#[entry(version = 2)]`: the version of the entry's meaning, a `u32`, 1 by default. Raise it
-///   when a field changes its meaning but not its name and type; and with every change, if sets of
-///   these entries are nested in others, which know them by name and version only. Any constant will
-///   do: `VERSION`, `Self::VERSION`, `{ 1 + 1 }`.
-/// - `#[entry(crate = path)]`: the path to `kho_block`, where it is not `::kho_block`: because it is
-///   renamed in `Cargo.toml`, or comes with another crate. A macro of that crate, whose users need
-///   not depend on `kho_block` then, writes `crate = $crate::reexports::kho_block`. The path may be in
-///   quotes, unless it begins with `$crate`.
+/// | on | attribute | meaning | default |
+/// |---|---|---|---|
+/// | the struct | [`#[entry(name = "slot")]`](#name) | what the entry is called | the name of the struct |
+/// | the struct | [`#[entry(version = 2)]`](#version) | the version of its meaning, a `u32` | 1 |
+/// | the struct | [`#[entry(crate = vmm::kho_block)]`](#crate) | the path of `kho_block` | `::kho_block` |
+/// | a field of type `[u8; N]` | [`#[entry(text)]`](#text) | the bytes are text | an array of numbers |
+/// | a field of another crate's type | [`#[entry(bytes)]`](#bytes), `#[entry(bytes = "regs")]` | the bytes are plain data | the type has to be a `FieldType` |
 ///
-/// Name and version are part of the fingerprint of the layout, as are the names, places and types
-/// of the fields.
+/// The name, the version, and the names, offsets and types of the fields make up the layout's
+/// fingerprint, by which two programs can tell whether they agree.
 ///
-/// # Attributes of a field
+/// ## `name`
 ///
-/// - `#[entry(text)]`, on a `[u8; N]` only: the bytes are UTF-8, ended by the first NUL byte or the
-///   end of the field. Without it they are an array of numbers.
-/// - `#[entry(bytes)]`, on a type that is no `FieldType`, or an array of such a type: the bytes are
-///   plain data, of which the layout has the type's name and size, and no more. The name is the last
-///   part of the type's path, or the one in `#[entry(bytes = "…")]`. See [below](#data-of-other-crates).
-///
-/// # Fields
-///
-/// Integers and floats of fixed size, arrays, `PhysAddr`, `SetHead<T>` and other entries: every
-/// `kho_block::FieldType`. `PhantomData<T>` and `()` have no bytes, whatever `T` is. A set may hold the type it is a field of; name the type there, since
-/// `Pod` can't be derived for a field with `Self` in its type:
+/// Any constant of type `&str`. Set one before you rename a struct whose entries are in use.
 ///
 /// ```
-/// # use bytemuck::{Pod, Zeroable};
-/// # use kho_block::{Entry, SetHead};
-/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
-/// #[repr(C)]
-/// struct Node {
-///     value: u64,
-///     children: SetHead<Node>,
-/// }
-/// # assert_eq!(Node::LAYOUT.size, 16);
-/// ```
-///
-/// # Refused
-///
-/// Each with an error at the field, or at the struct where no field is to blame; all that can be
-/// seen at once is reported at once.
-///
-/// | refused | because | instead |
-/// |---|---|---|
-/// | a struct without `repr(C)` or `repr(transparent)` | compilers may order its fields as they like | add one; `packed` and `align(N)` may go with `C` |
-/// | padding, between fields or at the end | its bytes are undefined, and their content leaks | a field in its place, or another order |
-/// | `usize`, `isize` | the size differs between machines | `u64`, `i64` |
-/// | `bool`, `char`, enums | not every bit pattern is valid, and blocks come from outside | `u8`, `u32`, an integer |
-/// | references, pointers, functions, lifetime parameters | they mean nothing to a successor | the value, `PhysAddr`, `SetHead<T>` |
-/// | tuples | the layout differs between compilers | a struct that is an entry |
-/// | unions | nothing tells what their bytes mean | a struct |
-/// | an alignment over 16 | entries follow a header of 16 bytes | `align(16)` or less |
-/// | slices, `str`, trait objects | an entry has a fixed size | an array, or a `SetHead<T>` |
-/// | no fields, or none that has a size | a block would hold any number of them | a field |
-/// | other types that are no `FieldType` | nothing tells how their bytes are laid out | derive `Entry` for them; `#[entry(bytes)]` if they are of another crate |
-///
-/// ```compile_fail
 /// # use bytemuck::{Pod, Zeroable};
 /// # use kho_block::Entry;
 /// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// #[repr(C)]
-/// struct Record {
-///     flags: u8,
-///     token: u64, // there is padding before field `token`
+/// #[entry(name = concat!("vm-", "slot"))]
+/// struct MemorySlot {
+///     guest_address: u64,
 /// }
+/// assert_eq!(MemorySlot::NAME, "vm-slot");
 /// ```
 ///
-/// # Data of other crates
+/// ## `version`
+///
+/// Any constant of type `u32`, such as `VERSION`, `Self::VERSION` or `{ 1 + 1 }`. Raise it when a
+/// field changes its meaning but not its name and type. If sets of these entries are nested in other
+/// entries, raise it with every change: those know a nested set by name and version only.
+///
+/// ```
+/// # use bytemuck::{Pod, Zeroable};
+/// # use kho_block::Entry;
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// #[entry(version = 2)] // 1 counted in pages
+/// struct MemorySlot {
+///     bytes: u64,
+/// }
+/// assert_eq!(MemorySlot::VERSION, 2);
+/// ```
+///
+/// ## `crate`
+///
+/// Needed where `kho_block` is renamed in `Cargo.toml`, or is a dependency of another crate only. A
+/// macro of that crate can write `crate = $crate::kho_block`. The path may be in quotes, unless it
+/// begins with `$crate`.
+///
+/// ```
+/// # extern crate kho_block as blocks;
+/// use blocks::Entry;
+/// # use bytemuck::{Pod, Zeroable};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// #[entry(crate = blocks)]
+/// struct MemorySlot {
+///     bytes: u64,
+/// }
+/// # fn main() {}
+/// ```
+///
+/// ## `text`
+///
+/// The bytes are UTF-8, ended by the first zero byte or the end of the field. `kho_block::text` reads
+/// and writes such fields.
+///
+/// ```
+/// # use bytemuck::{Pod, Zeroable};
+/// # use kho_block::{Entry, text};
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// struct Device {
+///     #[entry(text)]
+///     name: [u8; 16],
+/// }
+/// let device = Device { name: text::to_field("disk")? };
+/// assert_eq!(text::from_field(&device.name), Ok("disk"));
+/// # Ok::<(), text::TextError>(())
+/// ```
+///
+/// ## `bytes`
 ///
 /// `Entry` can't be derived for a type of another crate, such as the registers of a virtual CPU in
-/// kvm-bindings. `#[entry(bytes)]` stores it as it is:
+/// kvm-bindings. This attribute stores such a type, or an array of it, as it is. The layout then has
+/// the size of the type and its name, which is the last part of its path or the name given.
 ///
 /// ```
 /// # #[allow(non_camel_case_types)]
@@ -146,7 +162,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// #[repr(transparent)]
 /// struct Regs(#[entry(bytes)] kvm_regs);
 ///
-/// // SAFETY: `kvm_regs` is a C struct of `u64`s: without padding, and all bit patterns are valid.
+/// // SAFETY: `kvm_regs` is a C struct of `u64`s: it has no padding, and all bit patterns are valid.
 /// unsafe impl Zeroable for Regs {}
 /// // SAFETY: as above.
 /// unsafe impl Pod for Regs {}
@@ -162,19 +178,67 @@ use syn::{DeriveInput, parse_macro_input};
 /// assert_eq!(kind, FieldKind::Bytes { name: "kvm_regs", size: size_of::<kvm_regs>() });
 /// ```
 ///
-/// Where the type is `Pod`, `#[derive(Pod)]` checks that and no wrapper is needed. Where it is not,
-/// only its crate could make it so; the `unsafe impl` is your word for it, and you have to look for
-/// padding yourself. Without that word, store `[u8; size_of::<kvm_regs>()]` and give it a getter that
-/// converts, by zerocopy for a type that implements its traits. A change of the type that keeps its
-/// size is not noticed: raise the version.
+/// If the type is `Pod`, no wrapper is needed: `#[derive(Pod)]` checks it. If it is not, the
+/// `unsafe impl` is your promise, and you have to look for padding yourself. To do without that
+/// promise, store a `[u8; size_of::<kvm_regs>()]` and convert it in a getter, for example by
+/// zerocopy. Raise the version if the type changes and keeps its size: nothing else shows it.
 ///
-/// # Generic entries
+/// # Types of fields
 ///
-/// Type and const parameters are allowed; the implementation then asks that the fields are of a
-/// `FieldType` and that the struct is `Pod`. `Pod` itself can be derived for generic structs that
-/// are `repr(transparent)` or packed. The layout of a generic entry is checked for each choice of
-/// its parameters, where that is first used. A parameter that is only in `PhantomData<T>` may be any
-/// type, but bytemuck's derive macro asks that it is `Pod`: implement `Pod` by hand then.
+/// A field may have any type that is a `kho_block::FieldType`: integers and floats of fixed size,
+/// arrays, `PhysAddr`, `SetHead<T>`, other entries, and `PhantomData<T>` and `()`, which have no bytes.
+/// The head of a set may be in an entry of that same set. Write its name there and not `Self`, for
+/// which `Pod` can't be derived:
+///
+/// ```
+/// # use bytemuck::{Pod, Zeroable};
+/// # use kho_block::{Entry, SetHead};
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// struct Node {
+///     value: u64,
+///     children: SetHead<Node>,
+/// }
+/// # assert_eq!(Node::LAYOUT.size, 16);
+/// ```
+///
+/// # Rejected types
+///
+/// Each mistake is an error at the field, or at the struct if no field is to blame. One compilation
+/// reports all that it can find.
+///
+/// | rejected | because | use instead |
+/// |---|---|---|
+/// | a struct without `repr(C)` or `repr(transparent)` | the compiler may reorder its fields | one of them; `packed` and `align(N)` may be added to `C` |
+/// | padding, between fields or at the end | its bytes are undefined and would leak old memory | a field in its place, or another order |
+/// | `usize`, `isize` | the size differs between machines | `u64`, `i64` |
+/// | `bool`, `char`, enums | blocks come from outside, and not every bit pattern is valid | `u8`, `u32`, an integer |
+/// | references, pointers, functions, lifetime parameters | they are meaningless in the successor | the value, `PhysAddr`, `SetHead<T>` |
+/// | tuples | the layout is not fixed | a struct that derives `Entry` |
+/// | unions | nothing says what the bytes mean | a struct |
+/// | an alignment over 16 | entries follow a header of 16 bytes | `align(16)` or less |
+/// | slices, `str`, trait objects | an entry has a fixed size | an array, or a `SetHead<T>` |
+/// | structs of size 0 | any number of them would fit in a block | at least one field with bytes |
+/// | other types that are no `FieldType` | nothing says how their bytes are laid out | `derive(Entry)`, or `#[entry(bytes)]` for those of other crates |
+///
+/// ```compile_fail
+/// # use bytemuck::{Pod, Zeroable};
+/// # use kho_block::Entry;
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// struct Record {
+///     flags: u8,
+///     token: u64, // error: there is padding before field `token`
+/// }
+/// ```
+///
+/// # Generic structs
+///
+/// A struct may have type and const parameters. The implementation then requires that each field is a
+/// `FieldType` and that the struct is `Pod`, which can be derived for generic structs that are
+/// `repr(transparent)` or packed. The layout is checked for each choice of the parameters, where that
+/// is first used. If a parameter is only used in `PhantomData<T>`, any type will do for it, but implement
+/// `Pod` by hand: bytemuck's macro requires that the parameter is `Pod`.
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};
@@ -191,7 +255,7 @@ pub fn derive_entry(input: TokenStream) -> TokenStream {
     derive(&input).into()
 }
 
-/// [`derive_entry`], on a type that exists outside of a macro too: in the tests.
+/// Does the work of [`derive_entry`], with types that also exist outside of macros, for the tests.
 fn derive(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut errors = Errors::default();
     let entry = parse::parse(input, &mut errors);
@@ -202,7 +266,7 @@ fn derive(input: &DeriveInput) -> proc_macro2::TokenStream {
     }
 }
 
-/// All that was found wrong, to be reported at once.
+/// All errors that were found, to be reported together.
 #[derive(Default)]
 struct Errors(Option<syn::Error>);
 
@@ -214,10 +278,15 @@ impl Errors {
         }
     }
 
-    /// Keeps the error, if it is one.
+    /// Adds the error, if there is one.
     fn extend(&mut self, result: syn::Result<()>) {
         if let Err(error) = result {
             self.push(error);
         }
     }
 }
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

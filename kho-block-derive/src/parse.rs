@@ -1,5 +1,5 @@
-//! Reads the struct and its attributes. What is wrong with an attribute is noted, then parsing
-//! goes on: one compile shows all mistakes.
+//! Reads the struct and its attributes. After an error in an attribute parsing goes on, so that one
+//! compilation reports all mistakes.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -13,17 +13,17 @@ use syn::{
 use crate::Errors;
 use crate::value::{parse_crate, parse_name, parse_version};
 
-/// The input, as far as it could be read.
+/// The struct that the macro is on, as far as it could be read.
 pub(crate) struct Entry<'a> {
     pub(crate) input: &'a DeriveInput,
-    /// What the entry is called: an expression of type `&'static str`.
+    /// Name of the entry: an expression of type `&'static str`.
     pub(crate) name: TokenStream,
-    /// An expression of type `u32`.
+    /// Version of the entry: an expression of type `u32`.
     pub(crate) version: TokenStream,
-    /// Path to `kho_block`.
+    /// Path of `kho_block`.
     pub(crate) krate: Path,
     pub(crate) repr: Repr,
-    /// Empty for enums and unions.
+    /// The fields; none for enums and unions.
     pub(crate) fields: Vec<Field<'a>>,
 }
 
@@ -35,30 +35,30 @@ impl Entry<'_> {
 
 pub(crate) struct Field<'a> {
     pub(crate) member: Member,
-    /// The field's name; its index in a tuple struct.
+    /// Name of the field; in a tuple struct its index.
     pub(crate) name: String,
     pub(crate) ty: &'a Type,
     pub(crate) meaning: Meaning,
 }
 
-/// Where it is said what the bytes of a field mean.
+/// What says what the bytes of a field mean.
 pub(crate) enum Meaning {
-    /// By the type of the field.
+    /// The type of the field.
     Type,
-    /// By `#[entry(text)]`.
+    /// `#[entry(text)]`.
     Text,
-    /// By `#[entry(bytes)]`; with the name of the type where it is given, an expression.
+    /// `#[entry(bytes)]`, with an expression for the name of the type if one is given.
     Bytes(Option<TokenStream>),
 }
 
-/// What the `#[repr(…)]` attributes say, as far as it matters here.
+/// What matters here of the `#[repr(…)]` attributes.
 #[derive(Default)]
 pub(crate) struct Repr {
-    /// `C` or `transparent`: the compiler keeps the order of the fields.
+    /// Whether there is `C` or `transparent`, so that the compiler keeps the order of the fields.
     pub(crate) keeps_order: bool,
-    /// The largest `align(N)` and the place of its number.
+    /// The largest `align(N)`, and where its number is.
     pub(crate) align: Option<(u64, Span)>,
-    /// `packed(N)`: the largest alignment of a field.
+    /// The `N` of `packed(N)`: the largest alignment of a field.
     pub(crate) packed: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Entry<'a
     }
 }
 
-/// `#[entry(name = "…", version = N, crate = path)]` on the struct.
+/// The values of `#[entry(name = "…", version = N, crate = path)]` on the struct.
 #[derive(Default)]
 struct EntryAttrs {
     name: Option<TokenStream>,
@@ -116,11 +116,11 @@ impl EntryAttrs {
                 let value = parse_crate(key.value()?);
                 set_once(&mut this.krate, value, key)
             } else if key.path.is_ident("text") || key.path.is_ident("bytes") {
-                Err(Error::new_spanned(&key.path, "this describes a field: put it on one"))
+                Err(Error::new_spanned(&key.path, "this key describes a field: move it to one"))
             } else {
                 Err(Error::new_spanned(
                     &key.path,
-                    "unknown key: an entry has `name`, `version` and `crate`",
+                    "unknown key: expected `name`, `version` or `crate`",
                 ))
             }
         });
@@ -128,7 +128,7 @@ impl EntryAttrs {
     }
 }
 
-/// `#[entry(text)]` or `#[entry(bytes)]` on a field.
+/// Reads `#[entry(text)]` or `#[entry(bytes)]` on a field.
 fn parse_meaning(attrs: &[Attribute], errors: &mut Errors) -> Meaning {
     let mut text = None;
     let mut bytes = None;
@@ -140,15 +140,12 @@ fn parse_meaning(attrs: &[Attribute], errors: &mut Errors) -> Meaning {
             let name = has_name.then(|| parse_name(key.value()?)).transpose();
             set_once(&mut bytes, name, key)?;
         } else {
-            return Err(Error::new_spanned(
-                &key.path,
-                "unknown key: a field has `text` or `bytes`",
-            ));
+            return Err(Error::new_spanned(&key.path, "unknown key: expected `text` or `bytes`"));
         }
         if text.is_some() && bytes.is_some() {
             return Err(Error::new_spanned(
                 &key.path,
-                "a field is `text` or other `bytes`, not both: keep one of them",
+                "a field can't be both `text` and `bytes`: keep one of them",
             ));
         }
         Ok(())
@@ -160,7 +157,7 @@ fn parse_meaning(attrs: &[Attribute], errors: &mut Errors) -> Meaning {
     }
 }
 
-/// Calls `read` for each key in the `#[entry(…)]` attributes and goes on after an error.
+/// Calls `read` for each key in the `#[entry(…)]` attributes, and goes on after an error.
 fn for_each_key(
     attrs: &[Attribute],
     errors: &mut Errors,
@@ -181,13 +178,13 @@ fn for_each_key(
 fn set_once<T>(slot: &mut Option<T>, value: Result<T>, key: &ParseNestedMeta<'_>) -> Result<()> {
     let value = value?;
     if slot.is_some() {
-        return Err(Error::new_spanned(&key.path, "this key is there twice: keep one of them"));
+        return Err(Error::new_spanned(&key.path, "duplicate key: keep one of them"));
     }
     *slot = Some(value);
     Ok(())
 }
 
-/// Up to the comma before the next key.
+/// Skips everything up to the comma before the next key.
 fn skip_value(input: ParseStream<'_>) -> Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<TokenTree>()?;
@@ -215,7 +212,7 @@ impl Repr {
                         false => 1,
                     });
                 }
-                // What the compiler itself refuses.
+                // If the rest is wrong, the compiler says so itself.
                 skip_value(key.input)
             });
             errors.extend(parsed);
@@ -224,7 +221,7 @@ impl Repr {
     }
 }
 
-/// `(N)`
+/// Reads `(N)`.
 fn parse_number(input: ParseStream<'_>) -> Result<LitInt> {
     let content;
     parenthesized!(content in input);

@@ -1,4 +1,4 @@
-//! What can be seen in the tokens alone.
+//! Tests of the tokens that the macro writes.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
@@ -6,7 +6,7 @@ use syn::{DeriveInput, Ident, parse_quote};
 
 use crate::derive;
 
-/// One input for each branch of the expansion.
+/// Returns an input for each branch of the expansion.
 fn inputs() -> Vec<DeriveInput> {
     vec![
         parse_quote! {
@@ -31,7 +31,7 @@ fn inputs() -> Vec<DeriveInput> {
     ]
 }
 
-/// A group of any kind begins with `(`.
+/// Appends all tokens in order. Groups of any kind begin with `(`.
 fn flatten(tokens: TokenStream, into: &mut Vec<String>) {
     for token in tokens {
         if let TokenTree::Group(group) = token {
@@ -74,14 +74,14 @@ fn no_lint_attributes() {
     }
 }
 
-/// `core` stands after `::` and never before anything but `::`.
+/// Every `core` has `::` before it, and no name before that.
 #[test]
 fn paths_to_core_are_absolute() {
     for input in inputs() {
         let tokens = expansion(&input);
         for (i, _) in tokens.iter().enumerate().filter(|(_, token)| *token == "core") {
             assert_eq!(tokens[i - 2..i], [":", ":"]);
-            // After `<` or a keyword it is; after a name it would be `name::core`.
+            // After a name it would be the relative path `name::core`.
             let before = tokens.get(i.wrapping_sub(3)).map_or("", String::as_str);
             assert!(syn::parse_str::<Ident>(before).is_err(), "{before}::core");
         }

@@ -1,10 +1,10 @@
-//! Questions to tokens.
+//! Searches tokens and types for names.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::Type;
 use syn::ext::IdentExt as _;
 
-/// Whether a wanted identifier is among the tokens, at any depth.
+/// Returns whether a wanted identifier is among the tokens, at any depth.
 pub(crate) fn mentions(tokens: TokenStream, is_wanted: &dyn Fn(&Ident) -> bool) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => is_wanted(&ident),
@@ -13,7 +13,7 @@ pub(crate) fn mentions(tokens: TokenStream, is_wanted: &dyn Fn(&Ident) -> bool) 
     })
 }
 
-/// What the type is called, or the elements of the array: the last part of the path.
+/// Returns the name of a type or of an array's elements: the last part of its path.
 pub(crate) fn type_name_of(ty: &Type) -> Option<String> {
     match ty {
         Type::Array(array) => type_name_of(&array.elem),

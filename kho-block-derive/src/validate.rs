@@ -1,5 +1,5 @@
-//! Refuses what can be seen to be wrong without knowing types. The code that `expand` writes
-//! refuses the rest: padding, types that are no `FieldType`, an alignment that comes from a field.
+//! Rejects mistakes that the tokens alone show. The code that `expand` writes rejects the rest: padding,
+//! types that are no `FieldType`, an alignment that comes from a field.
 
 use quote::ToTokens as _;
 use syn::{Data, Error, GenericParam, Generics, Type, TypePath};
@@ -8,7 +8,7 @@ use crate::Errors;
 use crate::parse::{Entry, Field, Meaning};
 use crate::tokens::{mentions, type_name_of};
 
-/// Where entries start in a block: after a header of this size, so aligned to it at most.
+/// The largest alignment of an entry: the size of the header before the first one.
 const MAX_ALIGN: u64 = 16;
 
 pub(crate) fn validate(entry: &Entry<'_>, errors: &mut Errors) {
@@ -16,12 +16,12 @@ pub(crate) fn validate(entry: &Entry<'_>, errors: &mut Errors) {
         Data::Struct(_) => validate_struct(entry, errors),
         Data::Enum(data) => errors.push(Error::new_spanned(
             data.enum_token,
-            "an enum can't be an entry, as not all bit patterns are valid: use a struct with the \
+            "an enum can't be an entry, since not every bit pattern is valid: use a struct with the \
              discriminant as an integer",
         )),
         Data::Union(data) => errors.push(Error::new_spanned(
             data.union_token,
-            "a union can't be an entry, as the meaning of its bytes is not known: use a struct",
+            "a union can't be an entry, since nothing says what its bytes mean: use a struct",
         )),
     }
 }
@@ -31,7 +31,7 @@ fn validate_struct(entry: &Entry<'_>, errors: &mut Errors) {
     if !entry.repr.keeps_order {
         errors.push(Error::new_spanned(
             ident,
-            "the layout of this struct differs between compilers: add `#[repr(C)]`, or \
+            "the compiler may reorder the fields of this struct: add `#[repr(C)]`, or \
              `#[repr(transparent)]` if it has one field",
         ));
     }
@@ -39,14 +39,14 @@ fn validate_struct(entry: &Entry<'_>, errors: &mut Errors) {
         if align > MAX_ALIGN {
             errors.push(Error::new(
                 span,
-                "an entry follows a header of 16 bytes: align it to at most 16 bytes",
+                "an entry follows a header of 16 bytes, so it can't be aligned to more than 16",
             ));
         }
     }
     if entry.fields.is_empty() {
         errors.push(Error::new_spanned(
             ident,
-            "an entry without size can't be stored in a block: add a field",
+            "a struct of size 0 can't be stored in a block: add a field",
         ));
     }
     let mut refused = Vec::new();
@@ -61,21 +61,21 @@ fn validate_struct(entry: &Entry<'_>, errors: &mut Errors) {
     for param in &entry.input.generics.params {
         if let GenericParam::Lifetime(param) = param {
             let lifetime = &param.lifetime;
-            // A field that borrows is the mistake then, and the lifetime but its consequence.
-            let is_told = refused
+            // If a field borrows, that is the mistake, and the lifetime only follows from it.
+            let is_reported = refused
                 .iter()
                 .any(|ty| mentions(ty.to_token_stream(), &|ident| *ident == lifetime.ident));
-            if !is_told {
+            if !is_reported {
                 errors.push(Error::new_spanned(
                     lifetime,
-                    "an entry can't borrow, as it outlives the kernel that wrote it: store values",
+                    "an entry can't borrow, since it outlives the kernel that wrote it: store values",
                 ));
             }
         }
     }
 }
 
-/// Without a name of its own the type has to be one that is called by a name.
+/// Checks that the type of a field of bytes has a name, or the attribute gives one.
 fn validate_bytes(field: &Field<'_>, generics: &Generics) -> syn::Result<()> {
     let is_named = match (&field.meaning, type_name_of(field.ty)) {
         (Meaning::Bytes(None), Some(name)) => {
@@ -93,25 +93,25 @@ fn validate_bytes(field: &Field<'_>, generics: &Generics) -> syn::Result<()> {
     }
 }
 
-/// Refuses by name or by form. Names can be aliases, so the bound `FieldType` has the last word;
-/// this is for the better message.
+/// Rejects types by their name or form, for better messages. A name may be an alias, so the bound
+/// `FieldType` has the last word.
 fn validate_type(ty: &Type) -> syn::Result<()> {
     let message = match ty {
         Type::Array(array) => return validate_type(&array.elem),
         Type::Group(group) => return validate_type(&group.elem),
         Type::Paren(paren) => return validate_type(&paren.elem),
         Type::Reference(_) | Type::Ptr(_) | Type::FnPtr(_) => {
-            "a pointer means nothing to a successor: store the value, or a `PhysAddr` or \
+            "a pointer is meaningless in the successor: store the value, or a `PhysAddr` or \
              `SetHead<T>` that leads to it"
         }
         Type::Slice(_) | Type::TraitObject(_) => UNSIZED,
         Type::Tuple(tuple) if !tuple.elems.is_empty() => {
-            "the layout of a tuple differs between compilers: use a struct that is an entry"
+            "the layout of a tuple is not fixed: use a struct that derives `Entry`"
         }
         Type::Path(path) => match ident_of(path).as_deref() {
             Some("usize") => "the size of `usize` differs between machines: use `u64`",
             Some("isize") => "the size of `isize` differs between machines: use `i64`",
-            Some("bool") => "not every byte is a valid `bool`: use `u8`, where 0 means false",
+            Some("bool") => "not every byte is a valid `bool`: use `u8`, with 0 for false",
             Some("char") => "not every number is a valid `char`: use `u32` and `char::from_u32`",
             Some("str") => UNSIZED,
             _ => return Ok(()),
@@ -121,8 +121,8 @@ fn validate_type(ty: &Type) -> syn::Result<()> {
     Err(Error::new_spanned(ty, message))
 }
 
-const UNSIZED: &str = "an entry has a fixed size: use an array, or a `SetHead<T>` that leads to as \
-                       many as there are";
+const UNSIZED: &str =
+    "an entry has a fixed size: use an array, or a `SetHead<T>` that leads to a set";
 
 fn ident_of(path: &TypePath) -> Option<String> {
     path.path.get_ident().filter(|_| path.qself.is_none()).map(ToString::to_string)

@@ -19,7 +19,7 @@ const fn choose<const FIRST: bool, const OTHER: bool>() -> u32 {
     if FIRST { 10 } else { 20 }
 }
 
-/// A struct with these attributes; its name and version.
+/// Derives `Entry` with these attributes, and returns the name and version.
 macro_rules! parts {
     ($($attr:tt)*) => {{
         #[derive(Clone, Copy, Pod, Zeroable, Entry)]
@@ -78,7 +78,7 @@ fn constants_of_the_struct() {
 }
 
 #[test]
-fn what_macros_pass_on() {
+fn values_from_macros() {
     macro_rules! entry {
         ($name:ident, $called:literal, $version:literal) => {
             #[derive(Clone, Copy, Pod, Zeroable, Entry)]

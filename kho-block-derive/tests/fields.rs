@@ -1,6 +1,6 @@
-//! Fields whose types the macro can't see through: markers, text of any length, foreign data.
+//! Fields whose layout is not in their tokens: markers, text of any length, data of other crates.
 
-#![allow(unused_braces)] // they are what is tested, and other derive macros repeat them
+#![allow(unused_braces)] // braces are under test, and other derive macros repeat them
 
 use core::marker::PhantomData;
 
@@ -40,8 +40,8 @@ fn markers_have_no_bytes() {
     );
 }
 
-/// What a marker is for: identifiers that can't be mixed up. `Pod` by hand, since its derive macro
-/// asks that the parameter is `Pod` too.
+/// The parameter of a typed identifier is only in its marker. `Pod` is implemented by hand, since its
+/// derive macro requires that the parameter is `Pod` too.
 #[test]
 #[allow(unsafe_code)]
 fn a_parameter_may_be_in_a_marker_only() {
@@ -75,7 +75,7 @@ fn a_parameter_may_be_in_a_marker_only() {
     // SAFETY: as above.
     unsafe impl<A: Pod, B: Copy + 'static> Pod for Pair<A, B> {}
 
-    // Neither plain data nor an entry.
+    // Neither `Pod` nor an entry.
     struct Vm;
 
     assert_eq!(
@@ -150,7 +150,7 @@ fn text_in_a_generic_entry() {
     assert_eq!(Named::<u64, 2>::LAYOUT.size, 18);
 }
 
-/// Stands for a crate of bindings, which knows neither `Pod` nor this crate.
+/// Stands for a crate of bindings whose types are neither `Pod` nor entries.
 #[allow(non_camel_case_types, dead_code)]
 mod kvm_bindings {
     #[derive(Clone, Copy)]
@@ -205,7 +205,7 @@ fn bytes_of_another_crate() {
         ]
     );
 
-    // A wrapper to use in many entries, which have everything derived then.
+    // Entries that hold this wrapper can derive all of their traits.
     #[derive(Clone, Copy, Entry)]
     #[repr(transparent)]
     struct Regs(#[entry(bytes)] kvm_regs);
@@ -223,7 +223,7 @@ fn bytes_of_another_crate() {
     assert_eq!(Wrapped::LAYOUT.fields[1].kind, FieldKind::Entry(Regs::LAYOUT));
     assert_eq!(kinds::<Regs>(), [("0", 0, 16, REGS)]);
 
-    // Any type, if it has a name.
+    // A type parameter, with a name for it.
     #[derive(Clone, Copy, Pod, Zeroable, Entry)]
     #[repr(transparent)]
     struct Opaque<T>(#[entry(bytes = "opaque")] T);

@@ -1,5 +1,4 @@
-//! A crate may forbid lints: then no `allow` may come out of the macro, nor anything that one would be
-//! needed for.
+//! The macro works in a crate that forbids lints: its code has no `#[allow]`, and needs none.
 
 #![allow(unknown_lints)] // some are older or newer than the compiler
 #![forbid(
@@ -19,7 +18,7 @@
 #![forbid(unreachable_pub, unsafe_code, unstable_features, unused_braces, unused_extern_crates)]
 #![forbid(unused_import_braces, unused_lifetimes, unused_macro_rules, unused_parens)]
 #![forbid(unused_qualifications, unused_results, variant_size_differences)]
-#![forbid(clippy::all, clippy::pedantic, clippy::cargo)] // `Pod` allows something of the nursery
+#![forbid(clippy::all, clippy::pedantic, clippy::cargo)] // not the nursery, as `Pod` has an `#[allow]` for it
 
 use core::marker::PhantomData;
 
@@ -28,7 +27,7 @@ use kho_block::{Entry, SetHead};
 
 const NAME: &str = "holder";
 
-/// With fields that are deprecated.
+/// An entry with deprecated fields.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 pub struct Old {
@@ -45,7 +44,7 @@ pub struct Old {
     pub bytes: [u64; 2],
 }
 
-/// With a bound of its own for each parameter.
+/// A generic entry with a `where` clause of its own.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C, packed)]
 pub struct Generic<T, const N: usize>
@@ -58,12 +57,12 @@ where
     of: PhantomData<T>,
 }
 
-/// With everything that may be said of it.
+/// An entry with all attributes.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = NAME, version = { 1 + 1 }, crate = ::kho_block)]
 pub struct Holder {
-    /// Of a type that a lint would replace by `Self`.
+    /// A field whose type a lint would replace by `Self`.
     pub holders: SetHead<Holder>,
     old: Old,
 }

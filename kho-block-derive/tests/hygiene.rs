@@ -1,14 +1,14 @@
-//! The macro works whatever is in scope, and its code gives no warnings.
+//! The macro works whatever is in scope, and its code causes no warnings.
 
 #![deny(warnings, missing_docs, unreachable_pub, unused_qualifications, unused_braces)]
 #![deny(single_use_lifetimes, trivial_casts, unused_lifetimes, variant_size_differences)]
 #![deny(clippy::all, clippy::pedantic, clippy::nursery)]
-#![allow(clippy::use_self, clippy::redundant_pub_crate)] // wrong about `SetHead<Record>`; a taste
-#![allow(unsafe_code)] // `Pod` by hand, where bytemuck's derive macro would be in the way
+#![allow(clippy::use_self, clippy::redundant_pub_crate)] // false for `SetHead<Record>`; a matter of taste
+#![allow(unsafe_code)] // `Pod` by hand, as bytemuck's macro needs more in scope
 
 extern crate kho_block as renamed;
 
-/// Nothing in scope but what is named here.
+/// Nothing is in scope here but what is imported.
 mod bare {
     #![no_implicit_prelude]
 
@@ -41,7 +41,7 @@ mod bare {
     unsafe impl<T: Pod> Pod for Generic<T> {}
 }
 
-/// Names that the generated code could trip over.
+/// Names that the generated code uses, with another meaning.
 #[allow(non_camel_case_types, dead_code, unused_macros)]
 mod shadowed {
     mod core {}
@@ -90,8 +90,8 @@ mod shadowed {
     unsafe impl ::kho_block::bytemuck::Pod for Record {}
 }
 
-/// `kho_block` under other names. That no other path is used is a test of the macro's own crate:
-/// Cargo allows but one name for a dependency.
+/// `kho_block` under other names. A unit test of the macro checks that its code uses no other path:
+/// Cargo allows only one name for a dependency.
 mod elsewhere {
     use kho_block::Entry;
     use kho_block::bytemuck::{Pod, Zeroable};
@@ -128,7 +128,7 @@ mod elsewhere {
     #[entry(crate = self::facade::__private::kho)]
     pub(crate) struct Unquoted(u64);
 
-    /// A macro of a crate whose users need not know of `kho_block`.
+    /// A macro of a crate whose users do not depend on `kho_block`.
     macro_rules! entry {
         ($name:ident, $at:path, $ty:ty, $len:expr) => {
             #[derive(Clone, Copy, Pod, Zeroable, Entry)]
@@ -153,13 +153,13 @@ mod elsewhere {
     entry!(FromMacro, crate::elsewhere::facade::__private::kho, u64, 8);
 }
 
-/// Types that lints have something to say about, once and not again for the implementation.
+/// Types that cause warnings where they are written, but not again in the implementation.
 #[allow(clippy::allow_attributes)]
 pub mod linted {
     use kho_block::bytemuck::{Pod, Zeroable};
     use kho_block::{Entry, FieldType, SetHead};
 
-    /// Deprecated, and in use.
+    /// A deprecated entry.
     #[deprecated]
     #[derive(Clone, Copy, Entry)]
     #[repr(C)]
@@ -171,7 +171,7 @@ pub mod linted {
         number: u32,
     }
 
-    /// All but `Entry` by hand: derived `Clone` and `Copy` give warnings themselves.
+    /// Traits other than `Entry` by hand: deriving `Clone` and `Copy` would cause warnings.
     #[allow(deprecated, clippy::expl_impl_clone_on_copy)]
     mod by_hand {
         use super::{Bounded, FieldType, Holder, Old, Pod, Zeroable};
@@ -196,20 +196,20 @@ pub mod linted {
         unsafe impl Pod for Holder {}
     }
 
-    /// Gets a bound that it has, in another place.
+    /// An entry that already has the bound which the macro adds.
     #[derive(Clone, Copy, Entry)]
     #[repr(transparent)]
     pub struct Bounded<T: FieldType>(T);
 
-    /// Holds what is deprecated, and knows it.
+    /// An entry with a deprecated field, which it allows.
     #[derive(Entry)]
     #[repr(C)]
     pub struct Holder {
         #[allow(deprecated)]
         old: Old,
-        /// Of a type that the lint for `Self` would find.
+        /// A field whose type a lint would replace by `Self`.
         pub holders: SetHead<Holder>,
-        /// Of a path that is longer than need be.
+        /// A field whose type has a longer path than it needs.
         #[allow(unused_qualifications)]
         pub more: kho_block::SetHead<Holder>,
     }

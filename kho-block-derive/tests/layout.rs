@@ -1,4 +1,4 @@
-//! What the macro writes down: names, offsets, sizes, kinds; and what changes the fingerprint.
+//! The layout that the macro describes: names, offsets, sizes, kinds; and what changes its fingerprint.
 
 use core::marker::PhantomData;
 
@@ -36,7 +36,7 @@ struct Everything {
     end: [u64; 2],
 }
 
-/// As they were when the format was written down: a change here is a change of the format.
+/// Fingerprints are part of the format: if these change, so does the format.
 #[test]
 fn fingerprints_stay() {
     assert_eq!(File::LAYOUT.fingerprint, 0xdedd_458a_ce55_cbaa);
@@ -121,7 +121,7 @@ fn sets_may_nest_in_themselves() {
         children: SetHead<Node>,
     }
 
-    // Two that lead to each other.
+    // Two entries that lead to each other.
     #[derive(Clone, Copy, Pod, Zeroable, Entry)]
     #[repr(transparent)]
     struct Left(SetHead<Right>);
@@ -134,7 +134,7 @@ fn sets_may_nest_in_themselves() {
     assert_eq!(Right::LAYOUT.fields[0].kind, FieldKind::SetHead { name: "Left", version: 1 });
 }
 
-// `Pod` can't be derived with `Self` in a field; whoever implements it may still write that.
+/// `Pod` can't be derived for a field with `Self` in its type, but may be implemented by hand.
 #[test]
 #[allow(unsafe_code)]
 fn a_field_may_say_self() {
@@ -158,7 +158,7 @@ fn a_field_may_say_self() {
     assert_eq!(Node::LAYOUT.fields[1].size, 8);
 }
 
-/// The layout of a struct `Record`, told by its attributes and fields.
+/// Derives `Entry` for a struct with these attributes and fields, and returns its layout.
 macro_rules! layout {
     ($(#[$attr:meta])* { $($fields:tt)* }) => {{
         #[derive(Clone, Copy, Pod, Zeroable, Entry)]

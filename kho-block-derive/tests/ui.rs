@@ -1,13 +1,13 @@
-//! What the macro refuses, and with which words; what it accepts.
+//! Programs that the macro accepts, and programs that it rejects, with the messages.
 //!
-//! The words around ours belong to the compiler and change with it, so the recorded ones are
-//! compared on one version only. Record them anew with `TRYBUILD=overwrite`.
+//! Much of a message is the compiler's own and changes with it, so messages are compared for one version
+//! of the compiler only. `TRYBUILD=overwrite` records them.
 
 use std::io::{self, Write as _};
 use std::process::Command;
 use std::{env, fs};
 
-/// The compiler that the `.stderr` files come from.
+/// Version of the compiler that wrote the `.stderr` files.
 const RECORDED_WITH: &str = "rustc 1.95.";
 
 #[test]
@@ -19,7 +19,7 @@ fn ui() {
     if version.starts_with(RECORDED_WITH) && !version.contains("nightly") {
         tests.compile_fail("tests/ui/fail/*.rs");
         tests.compile_fail("tests/ui/one/*.rs");
-        // Seen since programs are built and not only checked, for those that are to pass.
+        // Found only because the programs above make trybuild build instead of check.
         let source = format!("{}/lib/rustlib/src", rustc(&["--print", "sysroot"]));
         if fs::exists(source).expect("the folder can be looked for") {
             skip("messages were recorded without the source of the standard library");
@@ -31,8 +31,8 @@ fn ui() {
     }
 }
 
-/// In `ui/one` there is a program for each kind of mistake. The compiler's whole answer to it is one
-/// error, without others that follow from it.
+/// Each program in `ui/one` has one mistake, for which the compiler reports one error and none that
+/// only follows from it.
 #[test]
 fn one_error_for_one_mistake() {
     for file in fs::read_dir("tests/ui/one").expect("the folder is there") {
@@ -45,12 +45,12 @@ fn one_error_for_one_mistake() {
     }
 }
 
-/// Not by `println!`: the test harness shows that for failed tests only.
+/// Prints to standard error, since the test harness shows `println!` of failed tests only.
 fn skip(why: &str) {
     writeln!(io::stderr(), "skipped: {why}").expect("stderr is open");
 }
 
-/// What the compiler says of itself.
+/// Returns what the compiler prints about itself.
 fn rustc(args: &[&str]) -> String {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(args).output().expect("rustc runs");

@@ -1,4 +1,4 @@
-//! What a name can't tell, the bound `FieldType` does.
+//! The bound `FieldType` rejects types that can't be recognised by their name.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::Entry;

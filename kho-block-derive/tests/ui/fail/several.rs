@@ -1,4 +1,4 @@
-//! All mistakes appear at once, and nothing that only follows from them.
+//! All mistakes are reported at once, without errors that only follow from them.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, EntryLayout, SetHead};

@@ -1,7 +1,7 @@
 use kho_block::Entry;
 use kho_block::bytemuck::{Pod, Zeroable};
 
-/// As if of another crate: plain data, but no entry.
+/// Stands for a type of another crate: plain data, but no entry.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Foreign {

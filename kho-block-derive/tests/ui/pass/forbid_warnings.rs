@@ -1,4 +1,4 @@
-//! Nothing may come out of the macro that another attribute would be needed for.
+//! The macro works in a crate that forbids all warnings.
 
 #![forbid(warnings)]
 

@@ -1,4 +1,4 @@
-//! The forms an entry can take.
+//! All forms of entries.
 
 #![deny(warnings, missing_docs)]
 #![allow(unused_braces, unused_parens)]
@@ -20,12 +20,12 @@ pub struct Named {
     /// Text with a length that is an expression.
     #[entry(text)]
     pub name: [u8; { LEN * 2 }],
-    /// Text of a core path.
+    /// Text whose type has a longer path.
     #[entry(text)]
     pub other: [core::primitive::u8; 2 * LEN],
-    /// Its own kind.
+    /// A set of the same entries.
     pub children: SetHead<Named>,
-    /// An alias.
+    /// An integer by an alias.
     pub word: Word,
     /// Entries in place.
     pub tuples: [Tuple; 2],
@@ -36,17 +36,17 @@ pub struct Named {
     float: f32,
 }
 
-/// Without names.
+/// Fields without names.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C)]
 pub struct Tuple(u64, SetHead<Named>, #[entry(text)] [u8; 16]);
 
-/// One field.
+/// One field, transparent.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(transparent)]
 pub struct Transparent(u32);
 
-/// Unaligned.
+/// Packed fields.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C, packed)]
 pub struct Packed {
@@ -54,7 +54,7 @@ pub struct Packed {
     value: u64,
 }
 
-/// More aligned than its fields.
+/// A larger alignment than that of the fields.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C, align(16))]
 pub struct Aligned {
@@ -63,7 +63,7 @@ pub struct Aligned {
 
 macro_rules! entry {
     ($name:ident { $($field:ident: $ty:ty),* }) => {
-        /// Made by a macro.
+        /// A struct written by a macro.
         #[derive(Clone, Copy, Pod, Zeroable, Entry)]
         #[repr(C)]
         pub struct $name { $(#[entry(text)] $field: $ty),* }

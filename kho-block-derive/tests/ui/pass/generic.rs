@@ -1,4 +1,4 @@
-//! Entries with parameters.
+//! Generic entries.
 
 #![deny(warnings)]
 
@@ -25,7 +25,7 @@ where
 #[repr(transparent)]
 struct Name<const N: usize = 8>(#[entry(text)] [u8; N]);
 
-/// Leads back to itself.
+/// A set of the same entries.
 #[derive(Clone, Copy, Zeroable, Entry)]
 #[repr(C)]
 struct Node<T: Entry> {

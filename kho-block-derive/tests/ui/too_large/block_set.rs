@@ -1,4 +1,4 @@
-//! An entry that fits in no block: one error, whatever is done with the set, and where that is made.
+//! A set whose entries fit in no block is one error, at the line that creates it.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, HeapMemory};

@@ -1,4 +1,4 @@
-//! `EntryLayout::of` keeps entries from having such an alignment; one written by hand may lie.
+//! An entry by hand may lie about its layout, and so be aligned to more than 16 bytes.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, EntryLayout};
