@@ -49,17 +49,15 @@ fn claim(file: Inherited, root: SetHead<Snapshot>, entered: u64) -> anyhow::Resu
     let claimed = now();
 
     let number = restored.generations.len() as u64 + 1;
-    let wanted = restored.snapshot().generations_wanted;
+    let is_last = number >= restored.snapshot().generations_wanted;
     let entries = restored.totals().entries as u64;
     let pid = u64::from(std::process::id());
+    let left = if is_last { 0 } else { now() };
     restored
         .generations
-        .push(Generation { number, pid, entered, claimed, left: 0, entries })
+        .push(Generation { number, pid, entered, claimed, left, entries })
         .context("can't add a generation")?;
-    if number < wanted {
-        if let Some(generation) = restored.generations.iter_mut().next_back() {
-            generation.left = now();
-        }
+    if !is_last {
         let root = restored.hand_over()?;
         let owned = memory.usage().owned;
         ensure!(owned == 0, "{owned} blocks were not handed over");
