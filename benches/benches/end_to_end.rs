@@ -7,43 +7,34 @@ use criterion::{
     BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
 use kho_benches::end_to_end::{
-    Bitcode, Blocks, Crossing, Digest, Flatbuffers, Format, ParallelBlocks, Postcard, Rkyv,
-    SerdeJson, Zerocopy, ZerocopyHuge, cross, processes, sessions,
+    Bitcode, Crossing, Digest, Format, KhoBlock, Postcard, Rkyv, SerdeJson, Zerocopy, cross,
+    processes, sessions,
 };
+use kho_benches::{LARGE, PROCESSES};
 
-/// As many sessions as 10,000 full blocks hold, the longest chain that Linux follows.
-const SESSIONS: usize = 1_270_000;
+type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
-/// A host's worth of processes.
-const PROCESSES: usize = 1000;
-
-/// How often a crossing is timed; serde_json's less often, which take long.
+/// Number of timed crossings; of serde_json's, which take long, a third.
 const SAMPLES: usize = 30;
 
 /// What of a crossing is timed.
 #[derive(Clone, Copy)]
-struct Part {
-    /// How its groups start.
+struct Phase {
+    /// Start of the names of its groups.
     name: &'static str,
     time: fn(&Crossing) -> Duration,
     /// Whether the file is allocated before, as far as the format can.
     allocated: bool,
 }
 
-const PARTS: [Part; 4] = [
-    Part {
+const PHASES: [Phase; 2] = [
+    Phase {
         name: "end to end",
         time: |crossing| crossing.prepare + crossing.freeze + crossing.read,
         allocated: false,
     },
-    Part {
-        name: "end to end, write",
-        time: |crossing| crossing.prepare + crossing.freeze,
-        allocated: false,
-    },
-    Part { name: "end to end, read", time: |crossing| crossing.read, allocated: false },
-    // A live update's downtime starts with the freeze: what can be done before costs nothing.
-    Part {
+    // The blackout of a live update starts with the freeze: what can be done before costs nothing.
+    Phase {
         name: "freeze to read",
         time: |crossing| crossing.freeze + crossing.read,
         allocated: true,
@@ -51,78 +42,53 @@ const PARTS: [Part; 4] = [
 ];
 
 fn end_to_end(criterion: &mut Criterion) {
-    let sessions = sessions(SESSIONS);
-    let processes = processes(PROCESSES).expect("the process table can be read");
-    for part in PARTS {
-        let data = format!("sessions/32/{SESSIONS}");
-        let mut run = group(criterion, part, &data, &sessions);
-        let mut digest = compare(&mut run, part, &sessions);
-        bench::<_, ParallelBlocks>(&mut run, part, &sessions, &mut digest);
-        run.finish();
-
-        let data = format!("process table/mixed/{PROCESSES}");
-        let mut run = group(criterion, part, &data, &processes);
-        compare(&mut run, part, &processes);
-        run.finish();
+    let (sessions, processes) = (sessions(LARGE), processes(PROCESSES));
+    for phase in PHASES {
+        compare(criterion, phase, "sessions", &sessions);
+        compare(criterion, phase, "processes", &processes);
     }
 }
 
-fn group<'c, Live>(
-    criterion: &'c mut Criterion,
-    part: Part,
-    data: &str,
-    live: &[Live],
-) -> BenchmarkGroup<'c, WallTime> {
-    let mut group = criterion.benchmark_group(format!("{}, {data}", part.name));
-    // One crossing is long enough to be a sample.
-    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(live.len() as u64));
-    group
-}
-
-/// Runs every format; gives out what they read.
-fn compare<Live>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    part: Part,
-    live: &[Live],
-) -> Option<Digest>
+/// Times every format.
+fn compare<Live>(criterion: &mut Criterion, phase: Phase, objects: &str, live: &[Live])
 where
-    Blocks: Format<Live>,
+    KhoBlock: Format<Live>,
     Rkyv: Format<Live>,
-    Zerocopy: Format<Live>,
-    ZerocopyHuge: Format<Live>,
+    Zerocopy<false>: Format<Live>,
+    Zerocopy<true>: Format<Live>,
     Postcard: Format<Live>,
     Bitcode: Format<Live>,
     SerdeJson: Format<Live>,
-    Flatbuffers: Format<Live>,
 {
+    let mut group = criterion.benchmark_group(format!("{} {objects}", phase.name));
+    // One crossing is long enough to be a sample.
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(live.len() as u64));
     let mut digest = None;
-    bench::<Live, Blocks>(group, part, live, &mut digest);
-    bench::<Live, Rkyv>(group, part, live, &mut digest);
-    bench::<Live, Zerocopy>(group, part, live, &mut digest);
-    bench::<Live, ZerocopyHuge>(group, part, live, &mut digest);
-    bench::<Live, Postcard>(group, part, live, &mut digest);
-    bench::<Live, Bitcode>(group, part, live, &mut digest);
-    bench::<Live, Flatbuffers>(group, part, live, &mut digest);
-    group.sample_size(10);
-    bench::<Live, SerdeJson>(group, part, live, &mut digest);
-    group.sample_size(SAMPLES);
-    digest
+    bench::<Live, KhoBlock>(&mut group, phase, live, &mut digest);
+    bench::<Live, Rkyv>(&mut group, phase, live, &mut digest);
+    bench::<Live, Zerocopy<false>>(&mut group, phase, live, &mut digest);
+    bench::<Live, Zerocopy<true>>(&mut group, phase, live, &mut digest);
+    bench::<Live, Postcard>(&mut group, phase, live, &mut digest);
+    bench::<Live, Bitcode>(&mut group, phase, live, &mut digest);
+    group.sample_size(SAMPLES / 3);
+    bench::<Live, SerdeJson>(&mut group, phase, live, &mut digest);
+    group.finish();
 }
 
-/// Every format has to read what the first one has.
+/// Times a format, which has to read what the first one has.
 fn bench<Live, F: Format<Live>>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    part: Part,
+    group: &mut Group<'_>,
+    phase: Phase,
     live: &[Live],
     digest: &mut Option<Digest>,
 ) {
     let first = cross::<Live, F>(live, None).expect("the format brings everything across");
     assert_eq!(first.digest, *digest.get_or_insert(first.digest), "{}", F::NAME);
-    let len = part.allocated.then_some(first.len);
+    let len = phase.allocated.then_some(first.len);
     group.bench_function(F::NAME, |bencher| {
         bencher.iter_custom(|times| {
             let crossings = (0..times).map(|_| cross::<Live, F>(live, len));
-            crossings.map(|crossing| (part.time)(&crossing.expect("it did before"))).sum()
+            crossings.map(|crossing| (phase.time)(&crossing.expect("it did before"))).sum()
         });
     });
 }

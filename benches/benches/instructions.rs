@@ -11,15 +11,12 @@ use std::hint::black_box;
 use std::process::{Command, Stdio};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group};
-use kho_benches::{
-    Array, Blocks, MemorySlot, Preserved, Restore, SMALL, numbered, random_indices,
-    reserve_and_fill,
-};
+use kho_benches::{Array, MemorySlot, Preserved, Restore, SMALL, filled, numbered, random_indices};
 use kho_block::{BlockSet, HeapMemory, MemfdMemory, SealedMemfd, SetHead, SetView};
 
 type Slots = Vec<MemorySlot>;
-type Set = Blocks<MemorySlot, HeapMemory>;
-type Chain = Preserved<MemorySlot, HeapMemory>;
+type Set = kho_benches::Set<MemorySlot, HeapMemory>;
+type HandedOver = Preserved<MemorySlot, HeapMemory>;
 type View = SetView<'static, MemorySlot, SealedMemfd>;
 
 /// An empty collection with room, in memory that was written before.
@@ -30,7 +27,7 @@ fn with_room<C: Array<MemorySlot>>() -> C {
 }
 
 fn full<C: Array<MemorySlot>>() -> C {
-    reserve_and_fill(SMALL)
+    filled(SMALL)
 }
 
 #[library_benchmark]
@@ -122,22 +119,22 @@ fn roll_back<C: Array<MemorySlot>>(mut set: C) -> C {
 }
 
 #[library_benchmark]
-#[bench::block_set(Chain::preserve(SMALL))]
-fn restore(mut chain: Chain) -> (Chain, Set) {
+#[bench::block_set(HandedOver::preserve(SMALL))]
+fn restore(mut chain: HandedOver) -> (HandedOver, Set) {
     let set = chain.restore();
     (chain, set)
 }
 
 /// A chain and the set that it was restored as.
-fn restored() -> (Chain, Set) {
-    let mut chain = Chain::preserve(SMALL);
+fn restored() -> (HandedOver, Set) {
+    let mut chain = HandedOver::preserve(SMALL);
     let set = chain.restore();
     (chain, set)
 }
 
 #[library_benchmark]
 #[bench::block_set(restored())]
-fn hand_over((mut chain, set): (Chain, Set)) -> Chain {
+fn hand_over((mut chain, set): (HandedOver, Set)) -> HandedOver {
     black_box(chain.hand_over(set));
     chain
 }

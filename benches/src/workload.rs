@@ -1,90 +1,9 @@
-//! What is done to each contender: each workload once, a function that is not inlined, so that it is
-//! compiled alike wherever it is called from.
+//! What is done to each collection. No workload is inlined, so that each is compiled alike wherever it
+//! is called from.
 
-use crate::{Array, Contender, Cursor, Push, Reversible, Sample, Write};
+use crate::{Array, Cursor, Sample, Write};
 
-/// Every workload that is measured: its name in the results, and what it is.
-pub const WORKLOADS: &[(&str, &str)] = &[
-    (
-        "push",
-        "An empty collection with room, in memory that was written before, gets its entries one by \
-         one. Emptying it is not timed. memcpy copies all of them at once and reads an array \
-         besides.",
-    ),
-    (
-        "push with growth",
-        "A new collection in a new memory gets its entries one by one and grows as it has to. \
-         Timed with all allocations, the first touch of the memory and, for a memfd, making it; \
-         not with freeing. An allocation of 1 MiB or more comes fresh from the system.",
-    ),
-    ("reserve and push", "The same with one reservation of all the room before the first entry."),
-    (
-        "bulk append",
-        "An empty collection with room, in memory that was written before, gets all its entries \
-         from one slice, in one call. Emptying it is not timed.",
-    ),
-    ("for", "A `for` loop sums all words of all entries."),
-    (
-        "for, count",
-        "A `for` loop counts the entries whose range holds an address: two fields decide, which \
-         compilers hardly turn into vector instructions.",
-    ),
-    ("fold", "`Iterator::fold` sums all words of all entries."),
-    (
-        "chunks",
-        "Two nested loops sum all words: over slices of a block's length, and over the entries of \
-         each.",
-    ),
-    ("reverse", "A `for` loop from the last entry to the first sums all words."),
-    ("random get", "10,000 times the entry at a random index, of which one word is summed."),
-    (
-        "seek",
-        "10,000 times a reader is moved to a random index and reads one entry, of which one word \
-         is summed.",
-    ),
-    ("rewrite", "A full collection is cleared and gets as many entries again, one by one."),
-    (
-        "roll back",
-        "An empty collection with room gets its entries one by one; then all are taken back.",
-    ),
-    (
-        "restore",
-        "A chain that was handed over is walked, checked and claimed. Handing it over again is not \
-         timed. The pointer chase follows the same links in the same kind of memory and checks \
-         alignment and count; it claims nothing and keeps no table.",
-    ),
-    (
-        "restore, cold",
-        "The same after other data has taken the place of the chain in the processor's caches.",
-    ),
-    (
-        "restore and read, cold",
-        "The same, and then a fold sums all words. A `Vec` has nothing to restore and shows what \
-         reading alone costs.",
-    ),
-    ("hand over", "A set gives its blocks to the successor. Restoring them before is not timed."),
-    (
-        "nested",
-        "100,000 sessions of 80 bytes with a set of three files of 64 bytes each are made, in memory \
-         that was used before. A `Vec` has one `Vec` of files for each session.",
-    ),
-    (
-        "nested, restore and read",
-        "The outer set is restored, then each inner one, and all words of all sessions and files \
-         are summed. Handing over again is not timed. A `Vec` is read where it is.",
-    ),
-    (
-        "fold on threads",
-        "All words of all entries are summed: by `fold` on one thread, by rayon on two.",
-    ),
-    (
-        "fill on threads",
-        "An empty collection with room, in memory that was written before, gets its entries: one by \
-         one on one thread, by rayon's `par_extend` on two. Emptying it is not timed.",
-    ),
-];
-
-/// Pushes `len` entries within the capacity. The capacity is for the caller to see to.
+/// Appends `len` entries, one by one. The collection must have room for them.
 #[inline(never)]
 pub fn fill<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     let mut writer = set.writer();
@@ -93,7 +12,7 @@ pub fn fill<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     }
 }
 
-/// Pushes `len` entries and takes them back.
+/// Appends `len` entries, one by one, and takes them back.
 #[inline(never)]
 pub fn roll_back<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     let mut writer = set.writer();
@@ -103,65 +22,40 @@ pub fn roll_back<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     writer.roll_back();
 }
 
-/// Removes all entries and pushes `len` others within the capacity.
+/// Removes all entries and appends `len` others, one by one.
 #[inline(never)]
 pub fn rewrite<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     set.clear();
     fill(set, len);
 }
 
-/// Pushes `len` entries. Where there is no room the collection grows.
-#[inline(never)]
-pub fn push<T: Sample, C: Contender<T>>(set: &mut C, len: usize) {
-    let mut pusher = set.pusher();
-    for number in 0..len as u64 {
-        pusher.push(T::numbered(number));
-    }
-}
-
-/// Makes a collection of `len` entries that grows as it has to.
+/// Returns a collection of `len` entries.
 #[must_use]
-pub fn grow_and_push<T: Sample, C: Contender<T>>(len: usize) -> C {
-    let mut set = C::growing(len);
-    push(&mut set, len);
-    set
-}
-
-/// Makes a collection of `len` entries as well as it can, for others to read.
-#[must_use]
-pub fn filled<T: Sample, C: Contender<T>>(len: usize) -> C {
-    let mut set = C::with_capacity(len);
-    push(&mut set, len);
-    set
-}
-
-/// Makes a collection of `len` entries with room for all of them from the start.
-#[must_use]
-pub fn reserve_and_fill<T: Sample, C: Array<T>>(len: usize) -> C {
+pub fn filled<T: Sample, C: Array<T>>(len: usize) -> C {
     let mut set = C::with_capacity(len);
     fill(&mut set, len);
     set
 }
 
-/// Appends copies of all entries of a slice, for which there is room.
+/// Appends copies of all entries of a slice, in one call. The collection must have room for them.
 #[inline(never)]
 pub fn bulk_append<T: Sample, C: Array<T>>(set: &mut C, entries: &[T]) {
     set.extend_from_slice(entries);
 }
 
-/// The limit of writing: a copy of as many bytes to memory that was written before.
+/// Copies bytes to memory that was written before: the limit for writing.
 ///
 /// # Panics
-/// The slices are not of one length.
+/// If the slices have different lengths.
 #[inline(never)]
 pub fn copy<T: Sample>(to: &mut [T], from: &[T]) {
     to.copy_from_slice(from);
 }
 
-/// Sums over a `for` loop.
+/// Sums all words in a `for` loop.
 #[inline(never)]
 #[must_use]
-pub fn for_loop<T: Sample, C: Contender<T>>(set: &mut C) -> u64 {
+pub fn for_loop<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     let mut sum = 0_u64;
     for entry in set.iter() {
         sum = sum.wrapping_add(entry.digest());
@@ -169,11 +63,11 @@ pub fn for_loop<T: Sample, C: Contender<T>>(set: &mut C) -> u64 {
     sum
 }
 
-/// Counts the entries that hold an address, in a `for` loop. Unlike [`for_loop`] it can hardly be
-/// done with vectors, whatever is looped over.
+/// Counts the entries that hold an address, in a `for` loop. Compilers hardly turn this one into
+/// vector instructions.
 #[inline(never)]
 #[must_use]
-pub fn for_count<T: Sample, C: Contender<T>>(set: &mut C, address: u64) -> usize {
+pub fn for_count<T: Sample, C: Array<T>>(set: &mut C, address: u64) -> usize {
     let mut count = 0;
     for entry in set.iter() {
         if entry.holds(address) {
@@ -183,14 +77,14 @@ pub fn for_count<T: Sample, C: Contender<T>>(set: &mut C, address: u64) -> usize
     count
 }
 
-/// Sums by `fold`.
+/// Sums all words by `Iterator::fold`.
 #[inline(never)]
 #[must_use]
-pub fn fold<T: Sample, C: Contender<T>>(set: &mut C) -> u64 {
+pub fn fold<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     set.iter().fold(0, |sum, entry| sum.wrapping_add(entry.digest()))
 }
 
-/// Sums over slices of a block's length.
+/// Sums all words in two nested loops: over slices of a block's length, and over the entries of each.
 #[inline(never)]
 #[must_use]
 pub fn chunks<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
@@ -203,10 +97,10 @@ pub fn chunks<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     sum
 }
 
-/// Sums over a `for` loop from the last entry to the first.
+/// Sums all words in a `for` loop from the last entry to the first.
 #[inline(never)]
 #[must_use]
-pub fn reverse<T: Sample, C: Reversible<T>>(set: &mut C) -> u64 {
+pub fn reverse<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     let mut sum = 0_u64;
     for entry in set.reversed() {
         sum = sum.wrapping_add(entry.digest());
@@ -214,10 +108,10 @@ pub fn reverse<T: Sample, C: Reversible<T>>(set: &mut C) -> u64 {
     sum
 }
 
-/// Sums one word of the entries at some indices.
+/// Sums one word of each entry that is looked up.
 ///
 /// # Panics
-/// An index is not in the collection.
+/// If an index is not in the collection.
 #[inline(never)]
 #[must_use]
 pub fn gather<T: Sample, C: Array<T>>(set: &mut C, indices: &[usize]) -> u64 {
@@ -229,10 +123,10 @@ pub fn gather<T: Sample, C: Array<T>>(set: &mut C, indices: &[usize]) -> u64 {
     sum
 }
 
-/// Sums one word of the entries at some indices, which one reader is moved to.
+/// Sums one word of each entry that a cursor is moved to.
 ///
 /// # Panics
-/// An index is not in the collection.
+/// If an index is not in the collection.
 #[inline(never)]
 #[must_use]
 pub fn seek<T: Sample, C: Array<T>>(set: &mut C, indices: &[usize]) -> u64 {
@@ -246,16 +140,16 @@ pub fn seek<T: Sample, C: Array<T>>(set: &mut C, indices: &[usize]) -> u64 {
     sum
 }
 
-/// Entries to append, as [`fill`] pushes them.
+/// Returns the entries that [`fill`] appends.
 #[must_use]
 pub fn numbered<T: Sample>(len: usize) -> Vec<T> {
     (0..len as u64).map(T::numbered).collect()
 }
 
-/// As many indices less than `len`, the same ones every time.
+/// Returns `count` indices less than `len`, the same ones every time.
 ///
 /// # Panics
-/// `len` is 0, and no index is less.
+/// If `len` is 0, since no index is less.
 #[must_use]
 pub fn random_indices(count: usize, len: usize) -> Vec<usize> {
     // Marsaglia's xorshift, 64 bits.
@@ -270,4 +164,75 @@ pub fn random_indices(count: usize, len: usize) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use kho_block::{HeapMemory, MemfdMemory};
+
+    use super::*;
+    use crate::sample::special_lens;
+    use crate::{Bytes80, MemorySlot, Set};
+
+    /// Each workload leaves and returns what follows from the entries alone.
+    fn does_its_work<T: Sample, C: Array<T>>() {
+        for len in special_lens::<T>() {
+            let expected = numbered::<T>(len);
+            let sum = expected.iter().fold(0_u64, |sum, entry| sum.wrapping_add(entry.digest()));
+            let mut set: C = filled(len);
+            let holds = |set: &C| assert!(set.iter().eq(expected.as_slice()), "{} {len}", C::NAME);
+            holds(&set);
+            rewrite(&mut set, len);
+            holds(&set);
+            assert_eq!(for_loop(&mut set), sum);
+            assert_eq!(fold(&mut set), sum);
+            assert_eq!(chunks(&mut set), sum);
+            assert_eq!(reverse(&mut set), sum);
+            assert!(set.reversed().eq(expected.as_slice().iter().rev()));
+            assert!(set.chunks().flatten().eq(&expected));
+            assert!(set.chunks().all(|chunk| (1..=T::PER_BLOCK).contains(&chunk.len())));
+            if len > 0 {
+                let indices = random_indices(100, len);
+                let tags = indices.iter().map(|index| expected[*index].tag());
+                let sum = tags.fold(0_u64, u64::wrapping_add);
+                assert_eq!([gather(&mut set, &indices), seek(&mut set, &indices)], [sum; 2]);
+            }
+            set.clear();
+            roll_back(&mut set, len);
+            assert_eq!((set.iter().count(), set.get(0)), (0, None));
+            bulk_append(&mut set, &expected);
+            holds(&set);
+        }
+    }
+
+    #[test]
+    fn every_collection_does_every_work() {
+        does_its_work::<_, Vec<MemorySlot>>();
+        does_its_work::<_, Set<MemorySlot, HeapMemory>>();
+        does_its_work::<_, Set<MemorySlot, MemfdMemory>>();
+        does_its_work::<_, Vec<Bytes80>>();
+        does_its_work::<_, Set<Bytes80, MemfdMemory>>();
+    }
+
+    #[test]
+    fn every_collection_counts_alike() {
+        fn counts<C: Array<MemorySlot>>() -> [usize; 3] {
+            let mut set: C = filled(1000);
+            [0, 999 << 21, 1000 << 21].map(|address| for_count(&mut set, address))
+        }
+        assert_eq!(counts::<Vec<_>>(), [1, 1, 0]);
+        assert_eq!(counts::<Set<_, HeapMemory>>(), [1, 1, 0]);
+    }
+
+    #[test]
+    fn a_copy_is_one() {
+        let from = numbered::<MemorySlot>(1000);
+        let mut to = vec![MemorySlot::numbered(0); 1000];
+        copy(&mut to, &from);
+        assert_eq!(to, from);
+    }
+
+    #[test]
+    fn indices_are_inside_and_differ() {
+        let indices = random_indices(1000, 127);
+        assert!(indices.iter().all(|index| *index < 127));
+        assert!(indices.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+}

@@ -1,70 +1,66 @@
-//! Holds the instruction counts of `benches/instructions.rs` against those on record, in
-//! `instructions.csv`: fails if one grew by more than 3 %, or the benches are not those on record.
+//! Compares the instruction counts of `benches/instructions.rs` with those on record, in
+//! `instructions.csv`: fails if one grew by more than 3 %, or if the benches are not those on record.
+//! With `--record` it puts the counts on record.
 //!
 //! Counts hold for one compiler and target; with another this says `skipped: why` and succeeds.
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
-use kho_examples::program;
 use serde_json::Value;
-
-/// Counts instructions, and compares the counts with those on record.
-#[derive(Parser)]
-struct Args {
-    /// Put the counts on record instead.
-    #[arg(long)]
-    record: bool,
-}
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.csv");
 
-/// The compiler and the target that this was built with, and the benches are.
+/// The compiler and target of this program, and so of the benches.
 const COMPILER: &str = env!("KHO_BENCHES_COMPILER");
 
-/// By how many percent a count may grow.
+/// Percentage by which a count may grow.
 const TOLERANCE: u64 = 3;
 
 /// Instructions by bench.
 type Counts = BTreeMap<String, u64>;
 
-fn main() -> ExitCode {
-    program::run(env!("CARGO_BIN_NAME"), |args: Args| if args.record { record() } else { check() })
+fn main() -> Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => check(),
+        ["--record"] => record(),
+        _ => bail!("usage: gate [--record]"),
+    }
 }
 
+/// Puts the counts on record.
 fn record() -> Result<()> {
     let counts = count()?.context("nothing was counted")?;
-    fs::write(RECORD, format(&counts)?).context(RECORD)?;
-    writeln!(program::stdout(), "{} instruction counts are on record", counts.len())?;
+    fs::write(RECORD, format(&counts)).context(RECORD)?;
+    println!("{} instruction counts are on record", counts.len());
     Ok(())
 }
 
-/// Compares the counts with those on record, if they can be.
+/// Compares the counts with those on record, if they can be compared.
 fn check() -> Result<()> {
-    let out = &mut program::stdout();
     let record = fs::read_to_string(RECORD).context(RECORD)?;
     let (compiler, recorded) = parse(&record)?;
     if compiler != COMPILER {
-        writeln!(out, "skipped: instruction counts: recorded with {compiler}, this is {COMPILER}")?;
+        println!("skipped: instruction counts: recorded with {compiler}, this is {COMPILER}");
         return Ok(());
     }
     let Some(counts) = count()? else { return Ok(()) };
     let differences = compare(&recorded, &counts);
     for (message, _) in &differences {
-        writeln!(out, "{message}")?;
+        println!("{message}");
     }
     let failures = differences.iter().filter(|(_, fails)| *fails).count();
-    writeln!(out, "{} instruction counts, {failures} failures", counts.len())?;
+    println!("{} instruction counts, {failures} failures", counts.len());
     ensure!(failures == 0, "{failures} instruction counts are not as on record");
     Ok(())
 }
 
-/// Runs the benches under valgrind; `None` if they said why they can't run here.
+/// Runs the benches under valgrind. Returns `None` if they said why they can't run here.
 fn count() -> Result<Option<Counts>> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
@@ -77,7 +73,7 @@ fn count() -> Result<Option<Counts>> {
     ensure!(output.status.success(), "the benches failed");
     let output = String::from_utf8(output.stdout)?;
     if let Some(skipped) = output.lines().find(|line| line.starts_with("skipped: ")) {
-        writeln!(program::stdout(), "{skipped}")?;
+        println!("{skipped}");
         return Ok(None);
     }
     let counts: Counts = output.lines().map(summary).collect::<Result<_>>()?;
@@ -85,7 +81,7 @@ fn count() -> Result<Option<Counts>> {
     Ok(Some(counts))
 }
 
-/// The bench and the count of a summary in JSON.
+/// Returns the bench and the count of a summary in JSON.
 fn summary(json: &str) -> Result<(String, u64)> {
     let summary: Value = serde_json::from_str(json).context("not a summary in JSON")?;
     let text = |pointer| summary.pointer(pointer).and_then(Value::as_str);
@@ -97,27 +93,29 @@ fn summary(json: &str) -> Result<(String, u64)> {
     Ok((format!("{name}: {id}"), count))
 }
 
-/// What the record looks like.
-fn format(counts: &Counts) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(format!("# {COMPILER}\n").into_bytes());
-    writer.write_record(["bench", "instructions"])?;
+/// Returns the text of a record.
+fn format(counts: &Counts) -> String {
+    let mut record = format!("# {COMPILER}\nbench,instructions\n");
     for (bench, count) in counts {
-        writer.write_record([bench, &count.to_string()])?;
+        let _ = writeln!(record, "{bench},{count}");
     }
-    Ok(String::from_utf8(writer.into_inner()?)?)
+    record
 }
 
-/// The compiler and the counts of a record.
+/// Returns the compiler and the counts of a record.
 fn parse(record: &str) -> Result<(&str, Counts)> {
-    let Some((compiler, table)) = record.strip_prefix("# ").and_then(|rest| rest.split_once('\n'))
-    else {
-        bail!("the record does not begin with its compiler");
+    let mut lines = record.lines();
+    let compiler = lines.next().and_then(|line| line.strip_prefix("# "));
+    let compiler = compiler.context("the record does not begin with its compiler")?;
+    let parse = |line: &str| -> Result<_> {
+        let (bench, count) = line.split_once(',').context("no count")?;
+        Ok((bench.to_owned(), count.parse()?))
     };
-    let rows = csv::Reader::from_reader(table.as_bytes()).into_deserialize();
-    Ok((compiler, rows.collect::<Result<_, _>>()?))
+    let counts = lines.skip(1).map(|line| parse(line).with_context(|| format!("record: {line}")));
+    Ok((compiler, counts.collect::<Result<_>>()?))
 }
 
-/// What to say of each count that is not as recorded, and whether it is a failure.
+/// Returns a message about each count that is not as recorded, and whether that is a failure.
 fn compare(recorded: &Counts, counts: &Counts) -> Vec<(String, bool)> {
     let mut differences = Vec::new();
     for (bench, old) in recorded {
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_changes_are_told() {
+    fn smaller_changes_are_reported() {
         let messages =
             compare(&counts(&[("a", 1000), ("b", 1000)]), &counts(&[("a", 1010), ("b", 500)]));
         let messages: Vec<_> = messages.iter().map(|(message, _)| message.as_str()).collect();
@@ -188,9 +186,10 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let counts = counts(&[("push: vec", 1), ("push: block_set", u64::MAX)]);
-        let record = format(&counts).expect("text");
+        let record = format(&counts);
         assert_eq!(parse(&record).expect("a record"), (COMPILER, counts));
         assert!(parse("bench,instructions\n").is_err());
+        assert!(parse("# rustc\nbench,instructions\npush: vec,many\n").is_err());
     }
 
     #[test]

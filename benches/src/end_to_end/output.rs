@@ -8,19 +8,21 @@ use anyhow::Context as _;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
-use super::blocks;
+use super::kho_block::file_with_room;
 
-/// A memfd behind a buffer that stays in a core's cache. Writing through it beats a mapping of the
-/// file, which faults at each page, and a buffer as long as the file, which does so too.
+/// A memfd behind a buffer that stays in a core's cache.
+///
+/// Writing through it beats a mapping of the file, which faults at each page, and a buffer as long as
+/// the file, which does so too.
 pub struct Output(BufWriter<File>);
 
 const BUFFER: usize = 256 << 10;
 
 impl Output {
-    /// A new file; with `len`, that much of it is allocated.
+    /// Makes a file; with `len`, that much of it is allocated.
     ///
     /// # Errors
-    /// The file can't be made, or memory is short.
+    /// If a system call fails or memory is short.
     pub fn new(len: Option<u64>) -> anyhow::Result<Self> {
         let fd = memfd_create("end-to-end", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .context("can't make a memfd")?;
@@ -31,23 +33,23 @@ impl Output {
         Ok(Self::to(fd))
     }
 
-    /// A new file with at least `len` bytes in huge pages, if the system has them. It is one that
-    /// kho-block has made room in for its blocks, and given up.
+    /// Makes a file with at least `len` bytes in huge pages, if the system has them. kho-block has made
+    /// room in it for its blocks, and given it up.
     ///
     /// # Errors
-    /// The file can't be made, or memory is short.
+    /// If a system call fails or memory is short.
     pub fn in_huge_pages(len: usize) -> anyhow::Result<Self> {
-        Ok(Self::to(blocks::empty_file(len)?))
+        Ok(Self::to(file_with_room(len)?))
     }
 
     fn to(fd: OwnedFd) -> Self {
         Self(BufWriter::with_capacity(BUFFER, File::from(fd)))
     }
 
-    /// The file, sealed, with all that was written.
+    /// Writes what is left in the buffer and seals the file.
     ///
     /// # Errors
-    /// The rest of the buffer can't be written, or the file not be sealed.
+    /// If a system call fails or memory is short.
     pub fn finish(self) -> anyhow::Result<OwnedFd> {
         let file = self.0.into_inner().context("can't write the memfd")?;
         seal(file.into())

@@ -5,32 +5,62 @@ use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 
 use kho_block::SealedMemfd;
-use kho_examples::live::LiveProcess;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Format, LiveSession, Output, Process, Session};
+use super::{Digest, Format, LiveProcess, Object, Output, Process, Session};
+
+/// The format postcard: compact, without names of fields.
+pub struct Postcard;
+
+/// The format of serde_json: text.
+pub struct SerdeJson;
 
 /// A format that serde knows.
 pub trait Serde {
-    /// What the results call it.
+    /// Name in results.
     const NAME: &'static str;
 
     /// Writes a value.
     ///
     /// # Errors
-    /// The value can't be written.
+    /// If the output fails.
     fn serialize(output: &mut Output, value: &(impl Serialize + ?Sized)) -> anyhow::Result<()>;
 
     /// Reads a value.
     ///
     /// # Errors
-    /// The bytes are not those of such a value.
+    /// If no such value has these bytes.
     fn deserialize<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> anyhow::Result<T>;
+}
+
+impl Serde for Postcard {
+    const NAME: &'static str = "postcard";
+
+    fn serialize(output: &mut Output, value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
+        postcard::to_io(value, output)?;
+        Ok(())
+    }
+
+    fn deserialize<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> anyhow::Result<T> {
+        Ok(postcard::from_bytes(bytes)?)
+    }
+}
+
+impl Serde for SerdeJson {
+    const NAME: &'static str = "serde_json";
+
+    fn serialize(output: &mut Output, value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
+        Ok(serde_json::to_writer(output, value)?)
+    }
+
+    fn deserialize<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> anyhow::Result<T> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
 }
 
 /// Text in the file, or a copy of it if it is escaped there.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl AsRef<str> for Text<'_> {
     fn as_ref(&self) -> &str {
@@ -38,51 +68,40 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-impl<F: Serde> Format<LiveSession> for F {
-    const NAME: &'static str = F::NAME;
-
-    type Prepared = Output;
-
-    type Rest = ();
-
-    fn prepare(_: &[LiveSession], len: Option<u64>) -> anyhow::Result<Output> {
-        Output::new(len)
-    }
-
-    fn freeze(mut output: Output, live: &[LiveSession]) -> anyhow::Result<(OwnedFd, ())> {
-        F::serialize(&mut output, live)?;
-        Ok((output.finish()?, ()))
-    }
-
-    fn read(file: &SealedMemfd) -> anyhow::Result<Digest> {
-        let mut digest = Digest::default();
-        for session in F::deserialize::<Vec<Session>>(file.as_bytes())? {
-            session.add_to(&mut digest);
-        }
-        Ok(digest)
-    }
+/// An object that serde knows.
+pub trait Serialized: Serialize {
+    /// The object as it is read.
+    type Deserialized<'a>: Deserialize<'a> + Object;
 }
 
-impl<F: Serde> Format<LiveProcess> for F {
+impl Serialized for Session {
+    type Deserialized<'a> = Self;
+}
+
+impl Serialized for LiveProcess {
+    type Deserialized<'a> = Process<Text<'a>>;
+}
+
+impl<Live: Serialized, F: Serde> Format<Live> for F {
     const NAME: &'static str = F::NAME;
 
     type Prepared = Output;
 
     type Rest = ();
 
-    fn prepare(_: &[LiveProcess], len: Option<u64>) -> anyhow::Result<Output> {
+    fn prepare(_: &[Live], len: Option<u64>) -> anyhow::Result<Output> {
         Output::new(len)
     }
 
-    fn freeze(mut output: Output, live: &[LiveProcess]) -> anyhow::Result<(OwnedFd, ())> {
+    fn freeze(mut output: Output, live: &[Live]) -> anyhow::Result<(OwnedFd, ())> {
         F::serialize(&mut output, live)?;
         Ok((output.finish()?, ()))
     }
 
     fn read(file: &SealedMemfd) -> anyhow::Result<Digest> {
         let mut digest = Digest::default();
-        for process in F::deserialize::<Vec<Process<Text<'_>>>>(file.as_bytes())? {
-            process.add_to(&mut digest);
+        for object in F::deserialize::<Vec<Live::Deserialized<'_>>>(file.as_bytes())? {
+            object.add_to(&mut digest);
         }
         Ok(digest)
     }
