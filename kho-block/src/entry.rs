@@ -13,7 +13,8 @@ mod fingerprint;
 /// Plain data that is stored in blocks, with a layout that is known at compile time.
 ///
 /// Derive it: the macro checks that no byte is left undefined and that the layout is the same on
-/// both sides of a live update. What it refuses stands with the macro of the same name.
+/// both sides of a live update. See [the macro](macro@crate::Entry) for its attributes and the types it
+/// rejects.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
