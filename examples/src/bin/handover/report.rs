@@ -156,7 +156,7 @@ impl<R: Restore> Report<'_, R> {
             ("reserve", times.reserve, format!("reserving {} blocks", HumanCount(reserved))),
             ("digest", times.digest, "hashing the live objects".to_owned()),
             ("freeze", times.freeze, format!("writing {}", rate(frozen, times.freeze))),
-            ("jump", jump, "from the end of the handover to main of the successor".to_owned()),
+            ("jump", jump, "replacing the program, up to main of the successor".to_owned()),
             ("restore", restore, "checking every chain".to_owned()),
             ("read", read, format!("verifying {}", rate(entries, read))),
         ] {

@@ -5,12 +5,12 @@ use kho_block::Entry;
 use kho_block::bytemuck::{self, bytes_of};
 use kho_examples::entries::{Mapping, OpenFile, Process};
 use kho_examples::live::LiveProcess;
+use kho_examples::progress::Progress;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::entries::{Snapshot, Synthetic};
 use crate::predecessor::ProcessDigest;
 use crate::successor::{Restore, Restored, describe};
-use kho_examples::progress::Progress;
 
 /// Verifies every entry and returns the processes as they were.
 pub(crate) fn verify<R: Restore>(restored: &Restored<R>) -> anyhow::Result<Vec<LiveProcess>> {
@@ -34,13 +34,12 @@ fn processes<R: Restore>(
     let mut digest = ProcessDigest::default();
     let mut processes = Vec::with_capacity(restored.processes.len());
     for (process, (files, mappings)) in restored.processes.iter().zip(&restored.nested) {
-        let live = LiveProcess::from_entries(process, files.iter(), mappings.iter()).with_context(
-            || format!("the digest of the processes can't match: {}", describe(process)),
-        )?;
+        let who = describe(process);
+        let live = LiveProcess::from_entries(process, files.iter(), mappings.iter())
+            .with_context(|| format!("the digest of the processes can't match: {who}"))?;
         ensure!(
             gives_back(&live, process, files.iter(), mappings.iter()),
-            "{} has bytes behind the end of a text, which no digest covers",
-            describe(process)
+            "{who} has bytes behind the end of a text, which no digest covers"
         );
         digest.add(&live);
         processes.push(live);
