@@ -1,6 +1,6 @@
-//! The bytes that LUO hands over.
+//! The structures that LUO hands over, as they are stored in memory.
 //!
-//! Source: Linux 7.2, `include/linux/kho/abi/luo.h`. Numbers are in the byte order of the machine.
+//! Numbers are in the byte order of the machine.
 //!
 //! ```text
 //!  KHO's device tree          LuoRoot                     blocks of LuoSession     blocks of LuoFile
@@ -14,75 +14,87 @@
 //!                                                      └─►│ page_count  count │ name  data  count │
 //!                                                         └───────────────────────────────────────┘
 //! ```
+//!
+//! # References
+//!
+//! Linux 7.2: `include/linux/kho/abi/luo.h`, `include/linux/kho/abi/kexec_handover.h` and
+//! `include/linux/kho/abi/memfd.h`.
 
 use core::fmt;
 
 use bytemuck::{Pod, Zeroable};
 use kho_block::{Entry, PhysAddr, SetHead};
 
-use crate::name::{COMPATIBLE_SIZE, Compatible, NameError, SESSION_NAME_SIZE, SessionName};
+use crate::name::{
+    COMPATIBLE_NAME_SIZE, CompatibleName, NameError, SESSION_NAME_SIZE, SessionName,
+};
 
-/// What [`LuoRoot::compatible`] says of the structures that this crate knows: those of Linux 7.2.
+/// The version of LUO's structures that this crate knows, stored in [`LuoRoot::compatible`]: that of
+/// Linux 7.2.
 ///
 /// C: `LUO_ABI_COMPATIBLE`.
 pub const LUO_COMPATIBLE: &str = "luo-v5";
 
-/// [`LUO_COMPATIBLE`] as it is stored.
+/// [`LUO_COMPATIBLE`] padded with zeros, as the root stores it.
 pub const LUO_COMPATIBLE_FIELD: [u8; 8] = *b"luo-v5\0\0";
 
-/// Name of the node in KHO's device tree that leads to LUO's root.
+/// The name of the node in KHO's device tree that holds the address of LUO's root.
 ///
 /// C: `LUO_KHO_ENTRY_NAME`.
 pub const LUO_NODE: &str = "LUO";
 
-/// What the root node of KHO's device tree is compatible with, in Linux 7.2.
+/// The version of KHO's device tree that this crate knows, stored in the root node's `compatible`
+/// property: that of Linux 7.2.
 ///
 /// C: `KHO_FDT_COMPATIBLE`, in `include/linux/kho/abi/kexec_handover.h`.
 pub const KHO_COMPATIBLE: &str = "kho-v4";
 
-/// Property of KHO's root node: where the map of preserved memory is.
+/// The property of KHO's root node that holds the address of the map of preserved memory.
 ///
 /// C: `KHO_FDT_MEMORY_MAP_PROP_NAME`.
 pub const MEMORY_MAP_PROPERTY: &str = "preserved-memory-map";
 
-/// Property of each other node: where its data is.
+/// The property of every other node that holds the address of the node's data.
 ///
 /// C: `KHO_SUB_TREE_PROP_NAME`.
 pub const DATA_PROPERTY: &str = "preserved-data";
 
-/// Property of each other node: how many bytes its data has.
+/// The property of every other node that holds the size of the node's data in bytes.
 ///
 /// C: `KHO_SUB_TREE_SIZE_PROP_NAME`.
 pub const SIZE_PROPERTY: &str = "blob-size";
 
-/// The handler of memfds: its name in [`LuoFile::compatible`]. Its data is the address of a page that
-/// describes the file.
+/// The name of the kernel's handler for memfds, as stored in [`LuoFile::compatible`].
+///
+/// The [data](LuoFile::data) of such a file is the address of a page that describes the memfd.
 ///
 /// C: `MEMFD_LUO_FH_COMPATIBLE`, in `include/linux/kho/abi/memfd.h`.
 pub const MEMFD_HANDLER: &str = "memfd-v2";
 
-/// The handlers of files that Linux 7.2 and 7.3 have: what those kernels register with
-/// `liveupdate_register_file_handler`. Modules from elsewhere may add others.
+/// The names of the file handlers of Linux 7.2 and 7.3.
+///
+/// These are the handlers that the kernel itself registers with
+/// `liveupdate_register_file_handler`. Out-of-tree modules may register others.
 pub const FILE_HANDLERS: &[&str] = &[MEMFD_HANDLER];
 
-/// The root of all that LUO hands over.
+/// The root of LUO's state, from which everything else that LUO hands over is reached.
 ///
 /// C: `struct luo_ser`.
-#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct LuoRoot {
-    /// Name and version of these structures, [`LUO_COMPATIBLE_FIELD`].
+    /// The name and version of these structures: [`LUO_COMPATIBLE_FIELD`].
     pub compatible: [u8; 8],
-    /// How many live updates there have been, this one included.
+    /// The number of live updates since the first boot, including this one.
     pub liveupdate_num: u64,
-    /// The sessions. Null until the old kernel is about to start the new one, and if there are none.
+    /// The sessions. Null if there are none, and until the old kernel is about to start the new one.
     pub sessions: SetHead<LuoSession>,
-    /// Address of a [`FlbHeader`], or null.
+    /// The address of the [`FlbHeader`] of the global objects, or null.
     pub flbs: PhysAddr,
 }
 
 impl LuoRoot {
-    /// A root of this crate's version.
+    /// Returns a root of the version that this crate knows.
     #[must_use]
     pub const fn new(liveupdate_num: u64, sessions: SetHead<LuoSession>, flbs: PhysAddr) -> Self {
         Self { compatible: LUO_COMPATIBLE_FIELD, liveupdate_num, sessions, flbs }
@@ -100,33 +112,33 @@ impl fmt::Debug for LuoRoot {
     }
 }
 
-/// A session.
+/// A session, as an entry of a block.
 ///
 /// C: `struct luo_session_ser`.
-#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable, Entry)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "luo-session", version = 5)]
 pub struct LuoSession {
-    /// The name, which no other session has, ended by a zero.
+    /// The session's name, terminated by a zero. Names are unique.
     #[entry(text)]
     pub name: [u8; SESSION_NAME_SIZE],
-    /// The session's files; null if there are none.
+    /// The session's files. Null if there are none.
     pub files: SetHead<LuoFile>,
-    /// How many files there are.
+    /// The number of files.
     pub file_count: u64,
 }
 
 impl LuoSession {
-    /// The session of this name with these files.
+    /// Returns the entry of a session with this name and these files.
     #[must_use]
     pub const fn new(name: SessionName, files: SetHead<LuoFile>, file_count: u64) -> Self {
         Self { name: name.to_field(), files, file_count }
     }
 
-    /// The session's name.
+    /// Returns the session's name.
     ///
     /// # Errors
-    /// It is empty, or no zero ends it.
+    /// The name is empty, or not terminated by a zero.
     pub fn name(&self) -> Result<SessionName, NameError> {
         SessionName::from_field(&self.name)
     }
@@ -142,36 +154,36 @@ impl fmt::Debug for LuoSession {
     }
 }
 
-/// A preserved file.
+/// A preserved file, as an entry of a block.
 ///
 /// C: `struct luo_file_ser`.
-#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable, Entry)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "luo-file", version = 5)]
 pub struct LuoFile {
-    /// Which handler of the kernel made `data` and knows what to make of it, ended by a zero; for a
-    /// memfd, `memfd-v2`.
+    /// The name of the kernel's handler that wrote `data` and can restore the file from it,
+    /// terminated by a zero. For a memfd, [`MEMFD_HANDLER`].
     #[entry(text)]
-    pub compatible: [u8; COMPATIBLE_SIZE],
-    /// The handler's own: for a memfd, the address of what describes it.
+    pub compatible: [u8; COMPATIBLE_NAME_SIZE],
+    /// A value for the handler only. For a memfd, the address of the page that describes it.
     pub data: u64,
-    /// What the file is retrieved by, which no other file of the session has.
+    /// The token by which the file is retrieved. Tokens are unique within a session.
     pub token: u64,
 }
 
 impl LuoFile {
-    /// The file with this handler, data and token.
+    /// Returns the entry of a file with this handler, data and token.
     #[must_use]
-    pub const fn new(compatible: Compatible, data: u64, token: u64) -> Self {
+    pub const fn new(compatible: CompatibleName, data: u64, token: u64) -> Self {
         Self { compatible: compatible.to_field(), data, token }
     }
 
-    /// The name of the file's handler.
+    /// Returns the name of the file's handler.
     ///
     /// # Errors
-    /// It is empty, or no zero ends it.
-    pub fn compatible(&self) -> Result<Compatible, NameError> {
-        Compatible::from_field(&self.compatible)
+    /// The name is empty, or not terminated by a zero.
+    pub fn compatible(&self) -> Result<CompatibleName, NameError> {
+        CompatibleName::from_field(&self.compatible)
     }
 }
 
@@ -185,49 +197,51 @@ impl fmt::Debug for LuoFile {
     }
 }
 
-/// What the pages of global objects begin with. They are no linked blocks: the pages follow one
-/// another, and [`LuoFlb`]s follow the header.
+/// The header at the start of the pages that hold the global objects.
+///
+/// These pages are not linked blocks: they are contiguous, and the [`LuoFlb`]s follow the header.
 ///
 /// C: `struct luo_flb_header_ser`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlbHeader {
-    /// How many pages there are, that of the header included. Linux 7.2 makes one.
+    /// The number of pages, including the one with the header. Linux 7.2 allocates one.
     pub page_count: u64,
-    /// How many [`LuoFlb`]s follow.
+    /// The number of [`LuoFlb`]s that follow.
     pub count: u64,
 }
 
-/// A global object of the kernel that files depend on and that crosses with the first of them:
-/// *file-lifecycle-bound*, FLB.
+/// A global object of the kernel that is preserved for as long as a preserved file depends on it.
+///
+/// The kernel calls such objects *file-lifecycle-bound*, FLB for short.
 ///
 /// C: `struct luo_flb_ser`.
-#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable, Entry)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "luo-flb", version = 5)]
 pub struct LuoFlb {
-    /// Name and version of the object, ended by a zero.
+    /// The name and version of the object, terminated by a zero.
     #[entry(text)]
-    pub name: [u8; COMPATIBLE_SIZE],
-    /// The object's own.
+    pub name: [u8; COMPATIBLE_NAME_SIZE],
+    /// A value for the object's owner only.
     pub data: u64,
-    /// How many files depend on it; never 0.
+    /// The number of files that depend on the object. Never 0.
     pub count: u64,
 }
 
 impl LuoFlb {
-    /// The object with this name and data, on which `count` files depend.
+    /// Returns the entry of an object with this name and data, on which `count` files depend.
     #[must_use]
-    pub const fn new(name: Compatible, data: u64, count: u64) -> Self {
+    pub const fn new(name: CompatibleName, data: u64, count: u64) -> Self {
         Self { name: name.to_field(), data, count }
     }
 
-    /// The object's name.
+    /// Returns the object's name.
     ///
     /// # Errors
-    /// It is empty, or no zero ends it.
-    pub fn name(&self) -> Result<Compatible, NameError> {
-        Compatible::from_field(&self.name)
+    /// The name is empty, or not terminated by a zero.
+    pub fn name(&self) -> Result<CompatibleName, NameError> {
+        CompatibleName::from_field(&self.name)
     }
 }
 
@@ -241,13 +255,13 @@ impl fmt::Debug for LuoFlb {
     }
 }
 
-/// How many [`LuoFlb`]s fit in `page_count` pages of `page_size` bytes, after the header.
+/// Returns how many [`LuoFlb`]s fit in `page_count` pages of `page_size` bytes, after the header.
 pub(crate) const fn flb_capacity(page_count: usize, page_size: usize) -> usize {
     page_count.saturating_mul(page_size).saturating_sub(size_of::<FlbHeader>())
         / size_of::<LuoFlb>()
 }
 
-/// A field of text that may hold anything, to be shown up to its first zero.
+/// Shows a text field, which may hold any bytes, up to its first zero.
 struct Field<'a>(&'a [u8]);
 
 impl fmt::Debug for Field<'_> {

@@ -1,4 +1,4 @@
-//! What can be wrong with what LUO handed over.
+//! What can be wrong with the state that LUO handed over.
 
 use core::fmt;
 
@@ -6,36 +6,38 @@ use kho_block::{PhysAddr, ReadErrorKind, RestoreError};
 use thiserror::Error;
 
 use crate::abi::LUO_COMPATIBLE;
-use crate::name::{Compatible, NameError, SessionName};
-use crate::tree::TreeError;
+use crate::name::{CompatibleName, NameError, SessionName};
+use crate::report::readable_debug;
+use crate::tree::KhoTreeError;
 
-/// What LUO handed over is not as it should be.
+/// A fault in the state that LUO handed over.
 ///
-/// What the next kernel makes of it, [`severity`](Self::severity) says. What the kernel does not
-/// notice is marked so.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// [`severity`](Self::severity) tells how the new kernel reacts to it. Faults that the kernel does not
+/// notice are marked.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// KHO's device tree does not lead to a root.
+    /// KHO's device tree does not lead to LUO's root.
     #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// No device tree of KHO's leads to a root that this crate knows.
+    Tree(#[from] KhoTreeError),
+    /// The search found no KHO device tree that leads to a root of the version that this crate knows.
     #[error(
-        "from {start:#x} to {end:#x} no device tree of KHO's leads to a root of LUO's{}",
+        "from {start:#x} to {end:#x} no KHO device tree leads to LUO's root{}",
         PassedOver(passed_over)
     )]
     NotFound {
-        /// Where the search began.
+        /// The address at which the search began.
         start: u64,
-        /// Where it ended.
+        /// The address at which it ended.
         end: u64,
-        /// What was found and is none, such as trees and roots of other versions: the first few.
+        /// Why the trees and roots that were found were not used, for example because their version is
+        /// another one. Only the first few.
         passed_over: Vec<StateError>,
     },
     /// The root is wrong.
     #[error("LUO's root at {addr}: {kind}")]
     Root {
-        /// Address of the root.
+        /// The address of the root.
         addr: PhysAddr,
         /// What is wrong with it.
         kind: RootErrorKind,
@@ -46,82 +48,84 @@ pub enum StateError {
     /// A session is wrong.
     #[error("session {index}{}: {kind}", Named(.name))]
     Session {
-        /// Number of the session, from 0.
+        /// The index of the session, from 0.
         index: usize,
-        /// Its name, unless that is what is wrong.
+        /// The session's name, unless the name is what is wrong.
         name: Option<Box<SessionName>>,
-        /// What is wrong with it.
+        /// What is wrong with the session.
         kind: SessionErrorKind,
     },
     /// The global objects are wrong.
     #[error("the global objects at {addr}: {kind}")]
     Flbs {
-        /// Address of their header.
+        /// The address of their header.
         addr: PhysAddr,
         /// What is wrong with them.
         kind: FlbErrorKind,
     },
-    /// One block is part of two things. The kernel does not notice, and frees it twice.
-    #[error("the block at {addr} is part of {first}, and of {second}")]
+    /// A block belongs to two parts of the state. The kernel does not notice, and frees it twice.
+    #[error("the block at {addr} belongs both to {first} and to {second}")]
     Shared {
-        /// Address of the block.
+        /// The address of the block.
         addr: PhysAddr,
-        /// What it was found to be part of first.
-        first: Part,
-        /// What else it is part of.
-        second: Part,
+        /// The part to which it was found to belong first.
+        first: StatePart,
+        /// The other part.
+        second: StatePart,
     },
-    /// KHO does not preserve a page: the next kernel takes it for free memory and writes to it, before
-    /// or after it has read what was there.
-    #[error("the page at {addr}, part of {part}, is not preserved")]
+    /// KHO does not preserve a page: the new kernel treats it as free memory and may overwrite it,
+    /// even before it has read the page.
+    #[error("the page at {addr}, which belongs to {part}, is not preserved")]
     NotPreserved {
-        /// Address of the page.
+        /// The address of the page.
         addr: PhysAddr,
-        /// What it is part of.
-        part: Part,
+        /// The part of the state to which it belongs.
+        part: StatePart,
     },
-    /// An entry can't be read, though the header of its block can.
-    #[error("the entry at {addr}, part of {part}: {kind}")]
+    /// An entry can't be read, although the header of its block can.
+    #[error("the entry at {addr}, which belongs to {part}: {kind}")]
     Unreadable {
-        /// Where the read began that failed.
+        /// The address at which the failed read began.
         addr: PhysAddr,
-        /// What the entry is part of.
-        part: Part,
-        /// Why it failed.
+        /// The part of the state to which the entry belongs.
+        part: StatePart,
+        /// Why the read failed.
         kind: ReadErrorKind,
     },
-    /// There are more blocks than are read in all.
+    /// The state has more blocks than are read.
     #[error("there are more than {limit} blocks in all")]
     TooLarge {
-        /// How many would be read.
+        /// The number of blocks that are read at most.
         limit: usize,
     },
-    /// There are more faults than are kept, none of them worse than those that are.
+    /// More faults were found than are listed. None is worse than those that are.
     #[error("{count} more faults")]
     More {
-        /// How many.
+        /// The number of faults that are not listed.
         count: usize,
     },
 }
 
-/// What a block is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+readable_debug!(StateError);
+
+/// A part of LUO's state, to which a block or page belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Part {
+pub enum StatePart {
     /// LUO's root.
     Root,
     /// The chain of sessions.
     Sessions,
     /// The chain of a session's files.
     Files {
-        /// Number of the session, from 0.
+        /// The index of the session, from 0.
         session: usize,
     },
     /// The pages of global objects.
     Flbs,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for StatePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("LUO's root"),
@@ -132,7 +136,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// `; passed over: ` and the errors, or nothing.
+/// Shows `; passed over: ` and the errors, or nothing if there are none.
 struct PassedOver<'a>(&'a [StateError]);
 
 impl fmt::Display for PassedOver<'_> {
@@ -144,7 +148,7 @@ impl fmt::Display for PassedOver<'_> {
     }
 }
 
-/// ` "name"`, or nothing.
+/// Shows ` "name"`, or nothing if there is no name.
 struct Named<'a>(&'a Option<Box<SessionName>>);
 
 impl fmt::Display for Named<'_> {
@@ -157,21 +161,21 @@ impl fmt::Display for Named<'_> {
 }
 
 /// What is wrong with LUO's root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RootErrorKind {
-    /// Its address is null.
+    /// The address of the root is null.
     #[error("the address is null")]
     Null,
-    /// It is not at the start of a page. The kernel does not notice.
+    /// The root is not at the start of a page. The kernel does not notice.
     #[error("not at the start of a page")]
     Misaligned,
-    /// The memory does not have it.
+    /// The root can't be read.
     #[error("{0}")]
     Unreadable(ReadErrorKind),
-    /// It is of another version, or no root at all.
+    /// The root has another version, or there is no root at this address.
     #[error(
-        "it is of version \"{}\", where this crate knows \"{LUO_COMPATIBLE}\"",
+        "its version is \"{}\", but this crate knows \"{LUO_COMPATIBLE}\"",
         until_zero(found).escape_ascii()
     )]
     Incompatible {
@@ -185,112 +189,116 @@ fn until_zero(field: &[u8]) -> &[u8] {
 }
 
 /// What is wrong with a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SessionErrorKind {
-    /// Its name is empty or has no end. The kernel takes the empty one, and cuts the other short.
+    /// The session's name is empty or not terminated. The kernel accepts an empty name and truncates
+    /// one that is not terminated.
     #[error("{0}")]
     Name(NameError),
-    /// An earlier session has its name.
-    #[error("session {first} has this name, too")]
+    /// An earlier session has the same name.
+    #[error("session {first} has the same name")]
     Duplicate {
-        /// Number of the session that has the name first.
+        /// The index of the first session with this name.
         first: usize,
     },
-    /// The chain of its files is wrong.
+    /// The chain of the session's files is wrong.
     #[error("its files: {0}")]
     Files(RestoreError),
-    /// It has not as many files as it counts. If it has none, the kernel only warns.
-    #[error("it counts {counted} files, and has {found}")]
+    /// The session's count of files is wrong. If there are no files, the kernel only warns.
+    #[error("its file count is {counted}, but it has {found} files")]
     Count {
         /// The count in the session's entry.
         counted: u64,
-        /// The files in the chain.
+        /// The number of files in the chain.
         found: usize,
     },
-    /// One of its files is wrong.
+    /// One of the session's files is wrong.
     #[error("file {file}: {kind}")]
     File {
-        /// Number of the file, from 0.
+        /// The index of the file, from 0.
         file: usize,
         /// What is wrong with it.
         kind: FileErrorKind,
     },
 }
 
-/// What is wrong with a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// What is wrong with a file of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FileErrorKind {
-    /// The name of its handler is empty or has no end.
+    /// The name of the file's handler is empty or not terminated.
     #[error("its handler: {0}")]
     Compatible(NameError),
-    /// An earlier file of the session has its token. The kernel does not notice, and the file can't
-    /// be retrieved.
-    #[error("file {first} has the token {token:#x}, too")]
+    /// An earlier file of the session has the same token. The kernel does not notice, and the second
+    /// file can't be retrieved.
+    #[error("file {first} has the same token, {token:#x}")]
     DuplicateToken {
         /// The token.
         token: u64,
-        /// Number of the file that has it first.
+        /// The index of the first file with this token.
         first: usize,
     },
-    /// KHO does not preserve the page that describes the file, a memfd.
+    /// The file is a memfd, and KHO does not preserve the page that describes it.
     #[error("the page at {addr}, which describes it, is not preserved")]
     NotPreserved {
-        /// Address of the page.
+        /// The address of the page.
         addr: PhysAddr,
     },
 }
 
-/// What is wrong with the global objects. The kernel notices none of it when it boots, but only when
-/// a file that depends on one is retrieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// What is wrong with the global objects.
+///
+/// The kernel does not check them at boot. It may notice when a file that depends on one is retrieved.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FlbErrorKind {
-    /// They are not at the start of a page.
+    /// Their header is not at the start of a page.
     #[error("not at the start of a page")]
     Misaligned,
-    /// The memory does not have them.
+    /// Some of their bytes can't be read.
     #[error("{0}")]
     Unreadable(ReadErrorKind),
-    /// The header counts no page, or more than 10,000.
-    #[error("the header counts {page_count} pages")]
+    /// The page count in the header is 0 or more than 10,000.
+    #[error("the page count in the header is {page_count}")]
     PageCount {
-        /// The count.
+        /// The page count.
         page_count: u64,
     },
-    /// The header counts more objects than fit.
-    #[error("the header counts {count} objects, where at most {max} fit")]
+    /// The object count in the header is more than fits in the pages.
+    #[error("the object count in the header is {count}, but at most {max} fit")]
     TooMany {
-        /// The count.
+        /// The object count.
         count: u64,
-        /// How many fit.
+        /// The largest number of objects that fit.
         max: usize,
     },
-    /// The name of an object is empty or has no end.
+    /// The name of an object is empty or not terminated.
     #[error("object {index}: {error}")]
     Name {
-        /// Number of the object, from 0.
+        /// The index of the object, from 0.
         index: usize,
         /// What is wrong with the name.
         error: NameError,
     },
-    /// An earlier object has the name.
-    #[error("object {index} \"{name}\": object {first} has this name, too")]
+    /// An earlier object has the same name.
+    #[error("object {index} \"{name}\": object {first} has the same name")]
     Duplicate {
-        /// Number of the object, from 0.
+        /// The index of the object, from 0.
         index: usize,
         /// The name.
-        name: Compatible,
-        /// Number of the object that has it first.
+        name: CompatibleName,
+        /// The index of the first object with this name.
         first: usize,
     },
-    /// No file depends on an object, so that it should not have been handed over.
+    /// No file depends on an object, so the kernel should not have handed it over.
     #[error("object {index} \"{name}\": no file depends on it")]
     Unused {
-        /// Number of the object, from 0.
+        /// The index of the object, from 0.
         index: usize,
         /// The name.
-        name: Compatible,
+        name: CompatibleName,
     },
 }
+
+readable_debug!(RootErrorKind, SessionErrorKind, FileErrorKind, FlbErrorKind);

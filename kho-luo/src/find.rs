@@ -1,4 +1,4 @@
-//! The search for LUO's root in an image.
+//! The search for the latest root of LUO's in memory.
 
 use core::ops::Range;
 
@@ -7,31 +7,40 @@ use kho_block::{PhysAddr, ReadMemory};
 use crate::abi::LuoRoot;
 use crate::error::{RootErrorKind, StateError};
 use crate::faults::Faults;
-use crate::tree::{KhoTree, TreeError, TreeErrorKind, trees};
-use crate::walk::read_root;
+use crate::tree::{KhoTree, KhoTreeError, KhoTreeErrorKind, trees};
+use crate::verify::read_root;
 use crate::warning::Warning;
 
-/// How much of what was passed over is named.
+/// How many of the trees and roots that are not used are named in an error or in warnings.
 const MAX_NAMED: usize = 8;
 
-/// The latest root.
-pub(crate) struct Found {
-    pub(crate) root: PhysAddr,
-    /// The tree that leads to it, and to the map of preserved memory.
+/// A root of LUO's, and the device tree that leads to it.
+#[derive(Clone, Copy)]
+struct Found {
+    root: LuoRoot,
+    root_addr: PhysAddr,
+    tree: PhysAddr,
+    preserved_map: PhysAddr,
+}
+
+/// The latest root, and what else the search found.
+pub(crate) struct Latest {
+    pub(crate) root_addr: PhysAddr,
+    /// The device tree that leads to the root and to the map of preserved memory.
     pub(crate) tree: PhysAddr,
-    pub(crate) map: PhysAddr,
+    pub(crate) preserved_map: PhysAddr,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Finds the root of the highest number of live updates; of two alike the one that comes last.
-pub(crate) fn latest<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Found, StateError> {
+/// Finds the root with the highest number of live updates, and the last one if several have it.
+pub(crate) fn latest<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Latest, StateError> {
     let Range { start, end } = range;
-    let mut latest: Option<(LuoRoot, Found)> = None;
-    let mut with_sessions = Vec::new();
-    // Other versions first: they explain more than what is overwritten.
+    let mut latest: Option<Found> = None;
+    let mut with_sessions: Vec<Found> = Vec::new();
+    // Other versions come first: they explain more than what has been overwritten.
     let mut passed_over = Faults::new(MAX_NAMED);
-    for (tree, read) in trees(memory, range) {
-        let (map, root, addr) = match root_of(memory, tree, read) {
+    for (addr, tree) in trees(memory, range) {
+        let found = match read_found(memory, addr, tree) {
             Ok(found) => found,
             Err(error) => {
                 if is_candidate(&error) {
@@ -40,63 +49,71 @@ pub(crate) fn latest<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Fou
                 continue;
             }
         };
-        if !root.sessions.addr().is_null() && with_sessions.len() < MAX_NAMED {
-            with_sessions.push((addr, root));
+        if !found.root.sessions.addr().is_null() && with_sessions.len() < MAX_NAMED {
+            with_sessions.push(found);
         }
-        if latest.as_ref().is_none_or(|(latest, _)| latest.liveupdate_num <= root.liveupdate_num) {
-            latest = Some((root, Found { root: addr, tree, map, warnings: Vec::new() }));
+        if latest.is_none_or(|latest| latest.root.liveupdate_num <= found.root.liveupdate_num) {
+            latest = Some(found);
         }
     }
     let passed_over = passed_over.into_vec(|count| StateError::More { count });
-    let Some((_, mut latest)) = latest else {
+    let Some(latest) = latest else {
         return Err(StateError::NotFound { start, end, passed_over });
     };
-    let others = passed_over.into_iter().filter(is_other_version);
-    latest.warnings.extend(others.map(|error| Warning::OtherVersion(Box::new(error))));
+    let mut warnings = Vec::new();
+    for error in passed_over {
+        if is_other_version(&error) {
+            warnings.push(Warning::OtherVersion(Box::new(error)));
+        }
+    }
     // Several trees may lead to one root.
-    with_sessions.sort_unstable_by_key(|(addr, _)| *addr);
-    with_sessions.dedup_by_key(|(addr, _)| *addr);
-    with_sessions.retain(|(addr, _)| *addr != latest.root);
-    latest.warnings.extend(with_sessions.into_iter().map(|(addr, root)| {
-        let (liveupdate_num, sessions) = (root.liveupdate_num, root.sessions.addr());
-        Warning::OlderRoot { addr, liveupdate_num, sessions }
-    }));
-    Ok(latest)
+    with_sessions.sort_unstable_by_key(|found| found.root_addr);
+    with_sessions.dedup_by_key(|found| found.root_addr);
+    for Found { root, root_addr, .. } in with_sessions {
+        if root_addr != latest.root_addr {
+            let (liveupdate_num, sessions) = (root.liveupdate_num, root.sessions.addr());
+            warnings.push(Warning::OlderRoot { addr: root_addr, liveupdate_num, sessions });
+        }
+    }
+    let Found { root_addr, tree, preserved_map, .. } = latest;
+    Ok(Latest { root_addr, tree, preserved_map, warnings })
 }
 
-/// Where the map is that a tree leads to, LUO's root, and the root's address.
-fn root_of<M: ReadMemory>(
+/// Reads the root to which the tree at `addr` leads.
+fn read_found<M: ReadMemory>(
     memory: &M,
     addr: PhysAddr,
-    tree: Result<KhoTree, TreeErrorKind>,
-) -> Result<(PhysAddr, LuoRoot, PhysAddr), StateError> {
-    let error = |kind| TreeError { addr, kind };
+    tree: Result<KhoTree, KhoTreeErrorKind>,
+) -> Result<Found, StateError> {
+    let error = |kind| KhoTreeError { addr, kind };
     let tree = tree.map_err(error)?;
-    let root = tree.luo().map_err(error)?;
-    Ok((tree.memory_map, read_root(memory, root)?, root))
+    let root_addr = tree.luo_root_addr().map_err(error)?;
+    let root = read_root(memory, root_addr)?;
+    Ok(Found { root, root_addr, tree: addr, preserved_map: tree.preserved_map })
 }
 
-/// Whether an error is that of something of KHO's or LUO's: other device trees lie in memory, too.
+/// Returns whether an error is about something of KHO's or LUO's. There are other device trees in
+/// memory, too.
 fn is_candidate(error: &StateError) -> bool {
     match error {
-        StateError::Tree(TreeError { kind, .. }) => match kind {
-            TreeErrorKind::Incompatible { .. } => is_other_version(error),
-            TreeErrorKind::NotATree
-            | TreeErrorKind::Unreadable(_)
-            | TreeErrorKind::TooLarge { .. }
-            | TreeErrorKind::Malformed(_) => false,
+        StateError::Tree(KhoTreeError { kind, .. }) => match kind {
+            KhoTreeErrorKind::Incompatible { .. } => is_other_version(error),
+            KhoTreeErrorKind::NotATree
+            | KhoTreeErrorKind::Unreadable(_)
+            | KhoTreeErrorKind::TooLarge { .. }
+            | KhoTreeErrorKind::Malformed { .. } => false,
             _ => true,
         },
         _ => true,
     }
 }
 
-/// Whether an error is that of a tree of KHO's or a root of LUO's whose version this crate does not
-/// know.
+/// Returns whether an error is about a tree of KHO's or a root of LUO's of a version that this crate
+/// does not know.
 fn is_other_version(error: &StateError) -> bool {
     match error {
-        StateError::Tree(TreeError {
-            kind: TreeErrorKind::Incompatible { found: Some(found) },
+        StateError::Tree(KhoTreeError {
+            kind: KhoTreeErrorKind::Incompatible { found: Some(found) },
             ..
         }) => found.split('\0').any(|name| name.starts_with("kho-v")),
         StateError::Root { kind: RootErrorKind::Incompatible { found }, .. } => {

@@ -1,26 +1,25 @@
-//! The Linux Live Update Orchestrator (LUO): files, and state in memfds, that survive a kernel
-//! update; and what the kernel hands over, read, verified and written.
+//! State and files that survive a kernel update, through Linux's Live Update Orchestrator (LUO).
 //!
-//! A live update starts a new kernel by kexec while chosen memory keeps its content. LUO (Linux 6.19)
-//! is how user space takes part: a process creates a named *session* at `/dev/liveupdate` and
-//! preserves files in it under *tokens*; after the update its successor retrieves the session by name
-//! and the files by token, then finishes the session. A session that is closed before the update is
-//! undone.
+//! A live update starts a new kernel by kexec while chosen memory keeps its contents. LUO, which Linux
+//! has since 6.19, lets user space take part. A process creates a named *session* at
+//! `/dev/liveupdate` and preserves files in it under *tokens*. After the update, its successor
+//! retrieves the session by its name and the files by their tokens, and finishes the session. Closing
+//! a session before the update undoes it.
 //!
 //! ```text
 //!  old kernel                                        new kernel
 //!  LiveUpdate::open()                                LiveUpdate::open()
 //!  └─ create_session("vm1") ─► Session               └─ retrieve_session("vm1") ─► Session
-//!     ├─ preserve(&fd, token)           kexec           ├─ retrieve(token) ─► OwnedFd
-//!     └─ preserve_sealed(memory,      ─────────►        ├─ retrieve_sealed(token)
-//!                        head, token)                   │    ─► (SealedMemfd, SetHead)
+//!     ├─ preserve_fd(&fd, token)        kexec           ├─ retrieve_fd(token) ─► OwnedFd
+//!     └─ preserve_sealed_memfd(       ────────►         ├─ retrieve_sealed_memfd(token)
+//!            memory, head, token)                       │    ─► (SealedMemfd, SetHead)
 //!                                                       └─ finish()
 //! ```
 //!
-//! # State of your own
+//! # The state of a process
 //!
-//! A process's own state crosses as typed entries in a memfd: sets of [`kho_block`]. One call
-//! preserves the memory, one retrieves it, and the head of the set crosses with it ([`MemfdHead`]).
+//! A process preserves its own state as sets of typed entries in a memfd: see [`kho_block`]. One call
+//! preserves the memfd and one retrieves it, each together with the head of a set ([`MemfdHead`]).
 //!
 //! ```no_run
 //! use kho_block::{BlockSet, Entry, MemfdMemory, SetView};
@@ -41,47 +40,65 @@
 //! slots.push(MemorySlot { guest: 0, len: 0x8000_0000 })?;
 //! let head = slots.hand_over();
 //! let session = LiveUpdate::open()?.create_session("vm1")?;
-//! session.preserve_sealed(memory, head, 1)?; // and keep the session open until the update
+//! session.preserve_sealed_memfd(memory, head, 1)?; // Keep the session open until the update.
 //!
 //! // After it.
 //! let session = LiveUpdate::open()?.retrieve_session("vm1")?;
-//! let (memory, head) = session.retrieve_sealed::<MemorySlot, 4096>(1)?;
+//! let (memory, head) = session.retrieve_sealed_memfd::<MemorySlot, 4096>(1)?;
 //! let slots = SetView::restore(&memory, head)?;
 //! assert_eq!(slots[0].len, 0x8000_0000);
 //! session.finish()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What was preserved [unsealed](Session::preserve_memory) is claimed and written on instead.
+//! A successor that has to change the state retrieves a memfd that was preserved
+//! [unsealed](Session::preserve_memfd).
 //!
-//! # What the kernel hands over
+//! # The state that LUO hands over
 //!
-//! The kernel writes sessions and files as linked blocks. [`LuoState`] reads them from any
-//! [`ReadMemory`](kho_block::ReadMemory), such as a dump, a capture, or the memory of a guest: it
-//! finds them through [KHO's device tree](KhoTree), which it [finds](LuoState::find) by itself in an
-//! image, and verifies all of it. Whatever the bytes, the answer is a [`LuoState`] or a [`StateError`]
-//! that names the block, session or file; [`LuoState::inspect`] gives both. What is wrong comes worst
-//! first, by what the next kernel makes of it ([`Severity`]); what may be right and fatal is a
-//! [`Warning`]. Pages that the next kernel does not keep are told by KHO's [`PreservedMap`].
+//! The kernel hands over sessions and files as linked blocks. [`LuoState`] reads and verifies them in
+//! any [`ReadMemory`](kho_block::ReadMemory), such as a dump or the memory of a guest. It finds them
+//! through [KHO's device tree](KhoTree), for which it can [search](LuoState::find).
 //!
-//! [`write_sessions`] writes such blocks, into pages of your choice with [`PageMemory`]. The
-//! structures are in [`abi`].
+//! Whatever the bytes are, the result is a [`LuoState`] or a [`StateError`] that names the block,
+//! session or file; [`LuoState::inspect`] returns both. Faults are ordered by how badly the new kernel
+//! reacts to them ([`Severity`]). What is valid but may be fatal is a [`Warning`]. KHO's
+//! [`PreservedMap`] tells which pages the new kernel keeps.
 //!
-//! # Which kernels
+//! [`write_sessions`] writes such blocks, into pages of your choice if the memory is a
+//! [`PageMemory`]. The structures are in [`abi`].
 //!
-//! The structures are those of Linux 7.2, version `luo-v5` under `kho-v4`; another version is refused
-//! and named. The calls are those of `linux/liveupdate.h` since Linux 6.19. The kernel has to be built
-//! with `CONFIG_KEXEC_HANDOVER` and `CONFIG_LIVEUPDATE` (`CONFIG_LIVEUPDATE_MEMFD` for memfds) and
-//! booted with `kho=on liveupdate=on`; without, [`LiveUpdate::open`] says so. KHO is for 64-bit
-//! machines, and so is this crate.
+//! # Supported kernels
+//!
+//! The structures are those of Linux 7.2, version `luo-v5` under `kho-v4`. Another version is refused
+//! with an error that names it. The requests to the kernel are those of `linux/liveupdate.h` since
+//! Linux 6.19.
+//!
+//! The kernel has to be built with `CONFIG_KEXEC_HANDOVER` and `CONFIG_LIVEUPDATE` (and
+//! `CONFIG_LIVEUPDATE_MEMFD` for memfds), and booted with `kho=on liveupdate=on`. Otherwise
+//! [`LiveUpdate::open`] returns an error that says so. KHO requires a 64-bit machine, and so does this
+//! crate.
 //!
 //! # Unsafe code
 //!
-//! It is in three modules: the calls to the kernel, the pages of [`PageMemory`], and
-//! [`Session::retrieve_memory`], which is unsafe itself.
+//! Two modules contain unsafe code: the one that makes the requests to the kernel, and the one with
+//! [`Session::retrieve_memfd`], which is itself unsafe.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The device tree's parser adds 32-bit lengths to offsets, which is total where a `usize` has more.
+// Each module imports only from modules that stand above it in this list.
+//
+//     report, name         how errors are shown; names in fields
+//     abi                  the structures in memory
+//     tree, preserved      KHO's device tree and map of preserved memory
+//     error, warning       what can be wrong with LUO's state
+//     severity, faults     how bad it is; the list of the worst
+//     state                LUO's state as it was read
+//     verify               reads it and checks it
+//     find, read           searches for it; the functions of `LuoState`
+//     write                writes it
+//     live                 `/dev/liveupdate`: error, ioctl, session, then device and memfd
+
+// The parser of device trees adds 32-bit lengths to offsets. That can't overflow a 64-bit `usize`.
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("kho-luo is for 64-bit machines, as Kexec HandOver is");
 
@@ -94,31 +111,39 @@ mod live;
 mod name;
 mod pages;
 mod preserved;
+mod read;
+mod report;
 mod severity;
 mod state;
 mod tree;
-mod walk;
+mod verify;
 mod warning;
 mod write;
 
 pub use abi::{FlbHeader, LuoFile, LuoFlb, LuoRoot, LuoSession};
-pub use error::{FileErrorKind, FlbErrorKind, Part, RootErrorKind, SessionErrorKind, StateError};
+pub use error::{
+    FileErrorKind, FlbErrorKind, RootErrorKind, SessionErrorKind, StateError, StatePart,
+};
 #[cfg(target_os = "linux")]
 pub use live::{
-    CallError, CreateError, FinishError, GetNameError, HeadError, LiveUpdate, MemfdHead,
-    NotASession, OpenError, PreserveError, PreserveMemoryError, PreserveMemoryErrorKind,
-    RetrieveError, RetrieveMemoryError, RetrieveSessionError, Session, load_head, store_head,
+    HeadError, LiveUpdate, LiveUpdateError, LiveUpdateErrorKind, LiveUpdateOperation, MemfdHead,
+    PreserveMemfdError, PreserveMemfdErrorKind, RetrieveMemfdError, Session, SessionFromFdError,
+    load_head, store_head,
 };
-pub use name::{COMPATIBLE_SIZE, Compatible, Name, NameError, SESSION_NAME_SIZE, SessionName};
+pub use name::{
+    COMPATIBLE_NAME_SIZE, CompatibleName, Name, NameError, SESSION_NAME_SIZE, SessionName,
+};
 pub use pages::{PageCounts, PageError, PageErrorKind, PageMemory, pages_of};
-pub use preserved::{MapError, MapErrorKind, Preserved, PreservedBlock, PreservedMap};
+pub use preserved::{
+    Preserved, PreservedBlock, PreservedMap, PreservedMapError, PreservedMapErrorKind,
+};
 pub use severity::Severity;
-pub use state::{FileState, FlbState, LuoState, SessionState};
-pub use tree::{KhoNode, KhoTree, TreeError, TreeErrorKind};
+pub use state::{FileState, FlbState, Inspection, LuoState, SessionState};
+pub use tree::{KhoNode, KhoTree, KhoTreeError, KhoTreeErrorKind};
 pub use warning::Warning;
-pub use write::{FlbWriteError, WriteError, write_flbs, write_sessions};
+pub use write::{WriteFlbsError, WriteSessionsError, write_flbs, write_sessions};
 
-/// The README's example, as a test.
+/// Compiles the README's example as a test.
 #[cfg(all(doctest, target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! `/dev/liveupdate`: sessions of the running kernel, and files in them.
+//! Sessions of the running kernel, and the files in them.
 
 mod device;
 mod error;
@@ -7,12 +7,9 @@ mod memfd;
 mod session;
 
 pub use device::LiveUpdate;
-pub use error::{
-    CallError, CreateError, FinishError, GetNameError, OpenError, PreserveError, RetrieveError,
-    RetrieveSessionError,
-};
+pub use error::{LiveUpdateError, LiveUpdateErrorKind, LiveUpdateOperation};
 pub use memfd::{
-    HeadError, MemfdHead, PreserveMemoryError, PreserveMemoryErrorKind, RetrieveMemoryError,
+    HeadError, MemfdHead, PreserveMemfdError, PreserveMemfdErrorKind, RetrieveMemfdError,
     load_head, store_head,
 };
-pub use session::{NotASession, Session};
+pub use session::{Session, SessionFromFdError};

@@ -1,30 +1,34 @@
-//! Names in fields of fixed size: of sessions, and of what a file or a global object is compatible with.
+//! Names stored in fields of a fixed size: those of sessions, file handlers and global objects.
 
 use core::fmt;
 
 use thiserror::Error;
 
-/// Size of the field that holds a session's name, in bytes, with the zero that ends it.
+use crate::report::readable_debug;
+
+/// The size of the field that stores a session's name, in bytes, including the terminating zero.
 ///
 /// C: `LIVEUPDATE_SESSION_NAME_LENGTH`.
 pub const SESSION_NAME_SIZE: usize = 64;
 
-/// Size of the field that holds the name of a file's handler or of a global object, in bytes, with
-/// the zero that ends it.
+/// The size of the field that stores the name of a file handler or of a global object, in bytes,
+/// including the terminating zero.
 ///
 /// C: `LIVEUPDATE_HNDL_COMPAT_LENGTH`, `LIVEUPDATE_FLB_COMPAT_LENGTH`.
-pub const COMPATIBLE_SIZE: usize = 48;
+pub const COMPATIBLE_NAME_SIZE: usize = 48;
 
 /// The name of a session: 1 to 63 bytes, none of them zero.
 pub type SessionName = Name<SESSION_NAME_SIZE>;
 
-/// What a file's handler in the kernel, or a global object, is compatible with: a name and version
-/// such as `memfd-v2`. 1 to 47 bytes, none of them zero.
-pub type Compatible = Name<COMPATIBLE_SIZE>;
-
-/// A name in a field of `N` bytes: 1 to `N` - 1 bytes, none of them zero, and a zero.
+/// The name and version of a file handler or of a global object in the kernel, such as `memfd-v2`:
+/// 1 to 47 bytes, none of them zero.
 ///
-/// The kernel does not ask that they be UTF-8. Shown, bytes that are not come out escaped.
+/// The kernel calls it a *compatible string*.
+pub type CompatibleName = Name<COMPATIBLE_NAME_SIZE>;
+
+/// A name stored in a field of `N` bytes: 1 to `N` - 1 bytes, none of them zero, padded with zeros.
+///
+/// The kernel does not require UTF-8. [`Display`](fmt::Display) escapes bytes that are not UTF-8.
 ///
 /// ```
 /// use kho_luo::{NameError, SessionName};
@@ -40,40 +44,42 @@ pub struct Name<const N: usize> {
     field: [u8; N],
 }
 
-/// Bytes are not a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error for bytes that are not a valid [`Name`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// There are none.
+    /// The name is empty.
     #[error("the name is empty")]
     Empty,
-    /// There are more than fit.
+    /// The name does not fit in its field.
     #[error("the name has {len} bytes, where at most {max} fit")]
     TooLong {
-        /// How many there are.
+        /// The length of the name in bytes.
         len: usize,
-        /// How many fit.
+        /// The longest length that fits.
         max: usize,
     },
-    /// One of them is zero, which would end the name.
+    /// A byte of the name is zero, which would terminate it.
     #[error("byte {position} of the name is zero")]
     Zero {
-        /// The first that is.
+        /// The position of the first zero.
         position: usize,
     },
-    /// No zero ends the name in its field.
-    #[error("no zero ends the name")]
+    /// The field has no zero that terminates the name.
+    #[error("the name is not terminated by a zero")]
     NotTerminated,
 }
 
+readable_debug!(NameError);
+
 impl<const N: usize> Name<N> {
-    /// The most bytes a name has.
+    /// The longest length of a name in bytes.
     pub const MAX_LEN: usize = N - 1;
 
-    /// The name of these bytes.
+    /// Creates a name from its bytes, without a terminating zero.
     ///
     /// # Errors
-    /// There are none, more than fit, or one of them is zero.
+    /// There are no bytes, too many, or one of them is zero.
     pub fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
         let name = name.as_ref();
         if name.is_empty() {
@@ -90,32 +96,40 @@ impl<const N: usize> Name<N> {
         Ok(Self { field })
     }
 
-    /// The name in a field: what comes before the first zero. What follows it is ignored.
+    /// Reads a name from its field. Bytes after the first zero are ignored.
+    ///
+    /// ```
+    /// use kho_luo::{CompatibleName, LuoFile};
+    ///
+    /// let file = LuoFile::new(CompatibleName::new("memfd-v2")?, 0x6a_0000, 7);
+    /// assert_eq!(CompatibleName::from_field(&file.compatible)?, "memfd-v2");
+    /// # Ok::<(), kho_luo::NameError>(())
+    /// ```
     ///
     /// # Errors
-    /// Nothing comes before it, or no byte is zero.
+    /// The first byte is zero, or no byte is.
     pub fn from_field(field: &[u8; N]) -> Result<Self, NameError> {
         let end = field.iter().position(|byte| *byte == 0).ok_or(NameError::NotTerminated)?;
         Self::new(&field[..end])
     }
 
-    /// The name, then zeros.
+    /// Returns the field that stores the name: its bytes, padded with zeros.
     #[must_use]
     pub const fn to_field(self) -> [u8; N] {
         self.field
     }
 
-    /// The bytes of the name.
+    /// Returns the bytes of the name, without the terminating zero.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         let end = self.field.iter().position(|byte| *byte == 0).unwrap_or(self.field.len());
         &self.field[..end]
     }
 
-    /// The name as text.
+    /// Returns the name as a string.
     ///
     /// # Errors
-    /// It is not UTF-8.
+    /// The name is not UTF-8.
     pub fn to_str(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(self.as_bytes())
     }
@@ -167,7 +181,7 @@ impl<const N: usize> core::str::FromStr for Name<N> {
     }
 }
 
-/// Shows bytes that may be anything: text as it is, control characters and what is no text escaped.
+/// Shows bytes of any kind: UTF-8 as it is, control characters and all other bytes escaped.
 pub(crate) fn fmt_bytes(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         write!(f, "{}", chunk.valid().escape_debug())?;

@@ -23,14 +23,14 @@ use thiserror::Error;
 ///
 /// ```
 /// use kho_block::{BlockSet, PhysAddr};
-/// use kho_luo::{Compatible, LuoFile, PageMemory};
+/// use kho_luo::{CompatibleName, LuoFile, PageMemory};
 ///
 /// let mut page = [0_u128; 256]; // blocks are aligned to 16
 /// let memory = PageMemory::new();
 /// memory.add_free(PhysAddr::new(0x69_f000), bytemuck::bytes_of_mut(&mut page))?;
 ///
 /// let mut files = BlockSet::new_in(&memory);
-/// files.push(LuoFile::new(Compatible::new("memfd-v2")?, 0x6a_0000, 7))?;
+/// files.push(LuoFile::new(CompatibleName::new("memfd-v2")?, 0x6a_0000, 7))?;
 /// assert_eq!(files.hand_over().addr(), PhysAddr::new(0x69_f000));
 ///
 /// drop(memory);

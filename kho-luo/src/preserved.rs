@@ -1,8 +1,9 @@
-//! KHO's map of preserved memory: which pages the next kernel leaves as they are.
+//! KHO's map of preserved memory: which pages the new kernel leaves as they are.
 //!
-//! A radix tree in pages. The tables above hold addresses of the level below, the lowest level holds
-//! one bit a block. A key says which bit: the block's address in units of the block's size, and one
-//! bit above it, whose place tells the size (*order* 0 is a page, each order twice the one before).
+//! The map is a radix tree in pages. Each table holds the addresses of the tables of the level below.
+//! The lowest level is bitmaps with one bit for each block. A key selects the bit: the block's address
+//! divided by the block's size, with one more bit set above it. The position of that bit gives the
+//! size: a block of *order* 0 is a page, and each order is twice as large as the one before.
 //!
 //! ```text
 //!  key, with pages of 4 KiB: 1 bit for the order, directly above addr >> (12 + order)
@@ -20,56 +21,65 @@
 use core::cell::Cell;
 use core::fmt;
 
+use kho_block::abi::is_block_size;
 use kho_block::{PhysAddr, ReadErrorKind, ReadMemory};
 use thiserror::Error;
 
-/// KHO's map of preserved memory: [`KhoTree::memory_map`](crate::KhoTree::memory_map) says where it
-/// is.
+use crate::report::readable_debug;
+
+/// KHO's map of preserved memory, which tells which pages the new kernel leaves as they are.
 ///
-/// The map's own pages are not preserved. The next kernel reads them first of all, and may use them
-/// for something else from then on: in the memory of a kernel that is up, only the map that it writes
-/// for its successor is sure to be whole.
+/// Its address is [`KhoTree::preserved_map`](crate::KhoTree::preserved_map).
 ///
-/// Nothing of it is trusted. A look-up takes a bounded number of reads, whatever the tables lead to,
-/// also back to themselves: at most one a level and order, 312 with pages of 4 KiB, usually one to
-/// six. The map keeps a few words.
+/// The pages of the map itself are not preserved. The new kernel reads the map early at boot and may
+/// reuse its pages from then on. So in the memory of a running kernel, only the map that this kernel
+/// writes for its successor is sure to be intact.
+///
+/// Nothing in the map is trusted. Wherever the tables lead, even back to themselves, a look-up takes
+/// at most one read for each level and order: 312 with pages of 4 KiB, and usually one to six. The
+/// map keeps only the last leaf and the last block in memory.
 ///
 /// ```no_run
 /// use kho_block::{DumpMemory, PhysAddr};
 /// use kho_luo::{KhoTree, PreservedMap};
 ///
-/// # let image = DumpMemory::new();
-/// let tree = KhoTree::read(&image, PhysAddr::new(0x69_5000))?;
-/// let map = PreservedMap::new(&image, tree.memory_map);
-/// match map.block_at(tree.luo()?)? {
+/// # let dump = DumpMemory::new();
+/// let tree = KhoTree::read(&dump, PhysAddr::new(0x69_5000))?;
+/// let map = PreservedMap::new(&dump, tree.preserved_map);
+/// match map.block_at(tree.luo_root_addr()?)? {
 ///     Some(block) => println!("preserved, in a block of {} bytes", block.len),
 ///     None => println!("lost"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # References
+///
+/// Linux 7.2: `struct kho_radix_tree` in `include/linux/kho/abi/kexec_handover.h`, and
+/// `kernel/liveupdate/kexec_handover.c`.
 #[doc(alias = "kho_radix_tree")]
 pub struct PreservedMap<'m, M> {
     memory: &'m M,
     root: PhysAddr,
-    /// The leaf of the last look-up, null if there is none, and the part of the key that led to it.
-    /// Nearby pages are in one leaf.
+    /// The part of the key above the leaf in the last look-up, and the address of that leaf, null if
+    /// there is none. Nearby pages share a leaf.
     leaf: Cell<Option<(u64, PhysAddr)>>,
-    /// The block that was found last.
+    /// The block that was found in the last successful look-up.
     found: Cell<Option<PreservedBlock>>,
 }
 
-/// A block of memory that KHO preserves: a page, or a power of two of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A block of memory that KHO preserves: a power of two of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PreservedBlock {
-    /// Address of its first byte.
+    /// The address of the block.
     pub addr: PhysAddr,
-    /// How many bytes it has.
+    /// The size of the block in bytes.
     pub len: u64,
 }
 
 impl PreservedBlock {
-    /// Whether the byte at `addr` is in it.
+    /// Returns whether the byte at `addr` is in the block.
     const fn contains(self, addr: PhysAddr) -> bool {
         match addr.get().checked_sub(self.addr.get()) {
             Some(offset) => offset < self.len,
@@ -78,50 +88,54 @@ impl PreservedBlock {
     }
 }
 
-/// KHO's map of preserved memory could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error of reading KHO's map of preserved memory.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the map of preserved memory, at {addr}: {kind}")]
 #[non_exhaustive]
-pub struct MapError {
-    /// Address of the table or bitmap.
+pub struct PreservedMapError {
+    /// The address of the table or bitmap that is wrong.
     pub addr: PhysAddr,
     /// What is wrong with it.
-    pub kind: MapErrorKind,
+    pub kind: PreservedMapErrorKind,
 }
 
 /// What is wrong with KHO's map of preserved memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum MapErrorKind {
-    /// The memory does not have it: it may not have been captured.
+pub enum PreservedMapErrorKind {
+    /// The table or bitmap can't be read: it may be missing from the dump.
     #[error("{0}")]
     Unreadable(ReadErrorKind),
-    /// It is not at the start of a page.
+    /// The table or bitmap is not at the start of a page.
     #[error("not at the start of a page")]
     Misaligned,
-    /// It does not preserve the device tree that leads to it, as KHO always does. So it is not the
-    /// map that was handed over: its pages may have been used again.
-    #[error("it does not preserve the device tree that leads to it")]
+    /// The map does not preserve the device tree that leads to it, as KHO's map always does. So its
+    /// pages have been reused.
+    #[error("overwritten: it does not preserve the device tree that leads to it")]
     Overwritten,
-    /// So many pages are not preserved that the rest was not looked up.
-    #[error("more than {limit} pages are not preserved; the rest was not looked up")]
+    /// So many pages are not preserved that the others were not looked up.
+    #[error("more than {limit} pages are not preserved; the others were not looked up")]
     TooManyMissing {
-        /// How many are looked up in vain.
+        /// The number of pages that may be missing before the look-ups end.
         limit: usize,
     },
 }
 
-/// Whether KHO preserves the pages that a [`LuoState`](crate::LuoState) was read from.
+readable_debug!(PreservedMapError, PreservedMapErrorKind);
+
+/// Tells whether the pages of a [`LuoState`](crate::LuoState) were looked up in KHO's map of
+/// preserved memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preserved {
-    /// All were looked up. What is not preserved is a [fault](crate::StateError::NotPreserved).
+    /// All pages were looked up. Each that is not preserved is a
+    /// [fault](crate::StateError::NotPreserved).
     Checked,
-    /// None was looked up: the state was read from its root, and only KHO's device tree leads to
+    /// No page was looked up: the state was read from its root, and only KHO's device tree leads to
     /// the map.
     NoTree,
-    /// Not all were looked up: the map can't be read, or can't be right.
-    Unknown(MapError),
+    /// Not all pages were looked up: the map can't be read, or is not the one that was handed over.
+    Unknown(PreservedMapError),
 }
 
 impl fmt::Display for Preserved {
@@ -134,30 +148,27 @@ impl fmt::Display for Preserved {
     }
 }
 
-/// How keys are cut up, which follows from the size of a page.
+/// How a key is split into indices, which follows from the size of a page.
 struct Shape;
 
 impl Shape {
-    /// log2 of the page size.
+    /// Returns log2 of the page size.
     const fn page<M: ReadMemory>() -> u32 {
-        const {
-            let size = M::BLOCK_SIZE;
-            assert!(size.is_power_of_two() && size >= 32 && size <= 64 << 20, "not a page size");
-        };
+        const { assert!(is_block_size(M::BLOCK_SIZE), "not a page size") };
         M::BLOCK_SIZE.trailing_zeros()
     }
 
-    /// Bits of a key that one table takes: it is full of addresses.
+    /// Returns the number of bits that select an address in a table.
     const fn table<M: ReadMemory>() -> u32 {
         Self::page::<M>() - 3
     }
 
-    /// Bits of a key that a bitmap takes: it is full of bits.
+    /// Returns the number of bits that select a bit in a bitmap.
     const fn bitmap<M: ReadMemory>() -> u32 {
         Self::page::<M>() + 3
     }
 
-    /// Tables above a bitmap: a key is an address in pages, and one bit above it.
+    /// Returns the number of tables above a bitmap. A key has one bit more than an address in pages.
     const fn tables<M: ReadMemory>() -> u32 {
         (64 - Self::page::<M>() + 1)
             .saturating_sub(Self::bitmap::<M>())
@@ -166,7 +177,7 @@ impl Shape {
 }
 
 impl<'m, M: ReadMemory> PreservedMap<'m, M> {
-    /// The map whose first table is at `root`. It is read when it is asked.
+    /// Creates the map whose first table is at `root`. Nothing is read until the first look-up.
     #[must_use]
     pub const fn new(memory: &'m M, root: PhysAddr) -> Self {
         Self { memory, root, leaf: Cell::new(None), found: Cell::new(None) }
@@ -178,12 +189,12 @@ impl<'m, M: ReadMemory> PreservedMap<'m, M> {
         self.root
     }
 
-    /// Returns a preserved block that the byte at `addr` is in; `None` if the next kernel takes that
-    /// memory for free.
+    /// Returns the preserved block that contains the byte at `addr`, or `None` if the new kernel
+    /// treats that memory as free.
     ///
     /// # Errors
-    /// A table on the way can't be read, or is not where one can be.
-    pub fn block_at(&self, addr: PhysAddr) -> Result<Option<PreservedBlock>, MapError> {
+    /// A table or bitmap on the way can't be read, or is not at the start of a page.
+    pub fn block_at(&self, addr: PhysAddr) -> Result<Option<PreservedBlock>, PreservedMapError> {
         if let Some(found) = self.found.get().filter(|found| found.contains(addr)) {
             return Ok(Some(found));
         }
@@ -199,7 +210,8 @@ impl<'m, M: ReadMemory> PreservedMap<'m, M> {
         Ok(None)
     }
 
-    fn has(&self, key: u64) -> Result<bool, MapError> {
+    /// Returns whether the bit of a key is set.
+    fn has(&self, key: u64) -> Result<bool, PreservedMapError> {
         let above = key >> Shape::bitmap::<M>();
         let leaf = match self.leaf.get() {
             Some((last, leaf)) if last == above => leaf,
@@ -212,36 +224,37 @@ impl<'m, M: ReadMemory> PreservedMap<'m, M> {
         if leaf.is_null() {
             return Ok(false);
         }
-        // The kernel's bitmaps are words of 64 bits in the byte order of the machine.
+        // The kernel's bitmaps are 64-bit words in the byte order of the machine.
         let bit = key & ((1 << Shape::bitmap::<M>()) - 1);
         Ok(self.word(leaf, bit / 64)? >> (bit % 64) & 1 == 1)
     }
 
-    /// The bitmap that this part of a key leads to; null if there is none.
-    fn leaf_of(&self, above: u64) -> Result<PhysAddr, MapError> {
-        let mut node = self.node(self.root)?;
+    /// Returns the address of the bitmap for the part of a key above it, or null if there is none.
+    fn leaf_of(&self, above: u64) -> Result<PhysAddr, PreservedMapError> {
+        let mut node = Self::check_aligned(self.root)?;
         for level in (0..Shape::tables::<M>()).rev() {
             if node.is_null() {
                 break;
             }
             let bits = Shape::table::<M>();
             let index = (above >> (level * bits)) & ((1 << bits) - 1);
-            node = self.node(PhysAddr::new(self.word(node, index)?))?;
+            node = Self::check_aligned(PhysAddr::new(self.word(node, index)?))?;
         }
         Ok(node)
     }
 
-    fn node(&self, addr: PhysAddr) -> Result<PhysAddr, MapError> {
+    fn check_aligned(addr: PhysAddr) -> Result<PhysAddr, PreservedMapError> {
         if addr.get().is_multiple_of(M::BLOCK_SIZE as u64) {
             Ok(addr)
         } else {
-            Err(MapError { addr, kind: MapErrorKind::Misaligned })
+            Err(PreservedMapError { addr, kind: PreservedMapErrorKind::Misaligned })
         }
     }
 
-    /// Word `index` of a page, which has so many.
-    fn word(&self, page: PhysAddr, index: u64) -> Result<u64, MapError> {
-        let error = |kind| MapError { addr: page, kind: MapErrorKind::Unreadable(kind) };
+    /// Reads a word of a page. `index` is less than the number of words in a page.
+    fn word(&self, page: PhysAddr, index: u64) -> Result<u64, PreservedMapError> {
+        let error =
+            |kind| PreservedMapError { addr: page, kind: PreservedMapErrorKind::Unreadable(kind) };
         let addr = page.checked_add(index * 8).ok_or(error(ReadErrorKind::Outside))?;
         let mut word = [0; 8];
         self.memory.read(addr, &mut word).map_err(|read| error(read.kind))?;

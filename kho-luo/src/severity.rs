@@ -1,14 +1,15 @@
-//! What the next kernel makes of a fault.
+//! How the new kernel reacts to a fault.
 
 use crate::error::{
-    FileErrorKind, FlbErrorKind, Part, RootErrorKind, SessionErrorKind, StateError,
+    FileErrorKind, FlbErrorKind, RootErrorKind, SessionErrorKind, StateError, StatePart,
 };
 use crate::name::NameError;
-use crate::tree::TreeErrorKind;
+use crate::tree::KhoTreeErrorKind;
 use crate::warning::Warning;
 
-/// What the next kernel makes of a fault, worst first: as much as is known of Linux 7.2 and 7.3,
-/// whose code and behaviour `docs/kernel.md` compares with this crate's.
+/// How the new kernel reacts to a fault, the worst first.
+///
+/// This describes Linux 7.2 and 7.3. The project's `docs/kernel.md` says how it was found out.
 ///
 /// ```
 /// use kho_luo::Severity;
@@ -18,21 +19,23 @@ use crate::warning::Warning;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// It panics while it boots, or dies of a page fault.
+    /// The kernel panics at boot, or dies of a page fault.
     Panic,
-    /// It comes up, and all sessions are lost: nobody can open `/dev/liveupdate` until the next boot
-    /// (`EIO`), whoever tries dies of it, or what was handed over is ignored as a whole.
+    /// The kernel boots, but all sessions are lost.
+    ///
+    /// Nobody can open `/dev/liveupdate` until the next boot (`EIO`), the process that opens it is
+    /// killed, or the kernel ignores everything that was handed over.
     AllLost,
-    /// It does not notice, and frees or reads memory that is something else's.
+    /// The kernel does not notice, and frees or reads memory that belongs to something else.
     Corruption,
-    /// It does not notice, and sessions or files are missing.
+    /// The kernel does not notice, and sessions or files are missing.
     Lost,
-    /// It does not mind.
+    /// The kernel accepts it without harm.
     Accepted,
 }
 
 impl StateError {
-    /// Returns what the next kernel makes of it.
+    /// Returns how the new kernel reacts to this fault.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
@@ -43,27 +46,27 @@ impl StateError {
             Self::Session { kind, .. } => of_session(kind),
             Self::Flbs { kind, .. } => of_flbs(kind),
             Self::Shared { .. } => Severity::Corruption,
-            Self::NotPreserved { part: Part::Flbs, .. } => Severity::Corruption,
+            Self::NotPreserved { part: StatePart::Flbs, .. } => Severity::Corruption,
             Self::NotPreserved { part, .. } | Self::Unreadable { part, .. } => match part {
-                Part::Root | Part::Sessions => Severity::Panic,
-                Part::Files { .. } => Severity::AllLost,
-                Part::Flbs => Severity::Accepted,
+                StatePart::Root | StatePart::Sessions => Severity::Panic,
+                StatePart::Files { .. } => Severity::AllLost,
+                StatePart::Flbs => Severity::Accepted,
             },
             Self::TooLarge { .. } | Self::More { .. } => Severity::Accepted,
         }
     }
 }
 
-const fn of_tree(kind: &TreeErrorKind) -> Severity {
+const fn of_tree(kind: &KhoTreeErrorKind) -> Severity {
     match kind {
-        // Of its own node LUO wants two numbers, and a size that fits.
-        TreeErrorKind::LuoTooSmall { .. } => Severity::Panic,
-        TreeErrorKind::Missing { node, .. } | TreeErrorKind::NotANumber { node, .. }
+        // LUO requires its own node to have both numbers, and a size that fits.
+        KhoTreeErrorKind::LuoTooSmall { .. } => Severity::Panic,
+        KhoTreeErrorKind::Missing { node, .. } | KhoTreeErrorKind::NotANumber { node, .. }
             if !node.is_empty() =>
         {
             Severity::Panic
         }
-        TreeErrorKind::Duplicate { .. } | TreeErrorKind::NoLuo => Severity::Accepted,
+        KhoTreeErrorKind::Duplicate { .. } | KhoTreeErrorKind::NoLuo => Severity::Accepted,
         _ => Severity::AllLost,
     }
 }
@@ -71,7 +74,7 @@ const fn of_tree(kind: &TreeErrorKind) -> Severity {
 const fn of_session(kind: &SessionErrorKind) -> Severity {
     match kind {
         SessionErrorKind::Name(NameError::NotTerminated) => Severity::Lost,
-        // Without files the kernel only warns.
+        // If there are no files, the kernel only warns.
         SessionErrorKind::Name(_) | SessionErrorKind::Count { found: 0, .. } => Severity::Accepted,
         SessionErrorKind::Duplicate { .. }
         | SessionErrorKind::Files(_)
@@ -88,18 +91,18 @@ const fn of_flbs(kind: &FlbErrorKind) -> Severity {
     match kind {
         FlbErrorKind::TooMany { .. } => Severity::Corruption,
         FlbErrorKind::Duplicate { .. } => Severity::Lost,
-        // Nothing in Linux 7.2 and 7.3 but a test asks for an object.
+        // In Linux 7.2 and 7.3 only a test uses global objects.
         _ => Severity::Accepted,
     }
 }
 
 impl Warning {
-    /// Returns what the next kernel makes of it, if it is what it may be.
+    /// Returns how the new kernel reacts if what the warning suspects is true.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
             Self::UnknownHandler { .. } => Severity::AllLost,
-            Self::ShortBlock { part: Part::Sessions, .. } => Severity::Lost,
+            Self::ShortBlock { part: StatePart::Sessions, .. } => Severity::Lost,
             Self::ShortBlock { .. }
             | Self::OlderRoot { .. }
             | Self::OtherVersion(_)

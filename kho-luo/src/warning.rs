@@ -1,78 +1,81 @@
-//! What is no fault in what LUO handed over, and should not pass unseen.
+//! What is not a fault in LUO's state, but may go wrong in the new kernel.
 
 use kho_block::PhysAddr;
 use thiserror::Error;
 
 use crate::abi::FILE_HANDLERS;
-use crate::error::{Part, StateError};
-use crate::name::{Compatible, SessionName};
+use crate::error::{StateError, StatePart};
+use crate::name::{CompatibleName, SessionName};
+use crate::report::readable_debug;
 
-/// Something in what LUO handed over that may be right, and that the next kernel may make nothing
-/// good of.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Something in LUO's state that is valid, but may be fatal in the new kernel or hint at a fault.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Files have a handler that Linux 7.2 and 7.3 [do not have](FILE_HANDLERS). If the next kernel
-    /// does not have it either, `/dev/liveupdate` can't be opened (`EIO`), and all sessions are lost.
+    /// A file has a handler that Linux 7.2 and 7.3 [do not have](FILE_HANDLERS). If the new kernel does
+    /// not have it either, `/dev/liveupdate` can't be opened (`EIO`), and all sessions are lost.
     ///
-    /// One warning a handler.
+    /// There is one warning for each such handler.
     #[error(
-        "the handler \"{compatible}\", of file {file} of session {session} \"{name}\", is none that \
-         this crate knows of (\"{}\"): without it, all sessions are lost",
+        "file {file} of session {session} \"{name}\" has the handler \"{compatible}\", which is not \
+         one of the known (\"{}\"): if the new kernel does not have it, all sessions are lost",
         FILE_HANDLERS.join("\", \"")
     )]
     UnknownHandler {
-        /// Name of the handler.
-        compatible: Compatible,
-        /// Number of the first session that has such a file, from 0.
+        /// The name of the handler.
+        compatible: CompatibleName,
+        /// The index of the first session that has such a file, from 0.
         session: usize,
-        /// Its name.
+        /// The name of that session.
         name: SessionName,
-        /// Number of the first such file in it, from 0.
+        /// The index of the first such file in that session, from 0.
         file: usize,
     },
-    /// A block has room left, though another one follows. Linux fills each block before the next, so
-    /// its count may be wrong. The kernel goes by the count: entries that are not counted are lost
-    /// without a word, if they are sessions.
+    /// A block other than the last one of its chain is not full.
+    ///
+    /// Linux fills each block before it links the next, so the block's count may be wrong. The kernel
+    /// relies on the count: sessions beyond it are lost silently.
     #[error(
-        "block {position} of {part}, at {addr}, holds {count} entries and not {max}, though another \
-         block follows: Linux does not write it so"
+        "block {position} of {part}, at {addr}, has {count} of {max} entries, but another block \
+         follows: Linux fills each block before the next"
     )]
     ShortBlock {
-        /// Address of the block.
+        /// The address of the block.
         addr: PhysAddr,
-        /// What it is part of.
-        part: Part,
+        /// The part of the state to which it belongs.
+        part: StatePart,
         /// Its position in its chain, from 0.
         position: usize,
-        /// How many entries it holds.
+        /// The number of entries that it holds.
         count: usize,
-        /// How many fit.
+        /// The number of entries that fit.
         max: usize,
     },
-    /// The search has found another root, and it has sessions too. Of the roots, the one of the highest
-    /// number of live updates was read: in the memory of a kernel that is up, that is the one it
-    /// prepares, which has no sessions yet.
+    /// The search found an older root that has sessions, too.
+    ///
+    /// The root with the highest number of live updates was read. In the memory of a running kernel,
+    /// that is the root that the kernel prepares for its successor, which has no sessions yet.
     #[error(
-        "there is another root of LUO's, at {addr}, of live update {liveupdate_num}, with sessions at \
-         {sessions}"
+        "another root of LUO's, at {addr}, of live update {liveupdate_num}, has sessions at {sessions}"
     )]
     OlderRoot {
-        /// Address of the root.
+        /// The address of the older root.
         addr: PhysAddr,
         /// Its number of live updates.
         liveupdate_num: u64,
-        /// Address of its first block of sessions.
+        /// The address of its first block of sessions.
         sessions: PhysAddr,
     },
-    /// The search has passed over a device tree of KHO's, or a root of LUO's, of another version. It
-    /// may be the one that counts.
+    /// The search skipped a KHO device tree, or a root of LUO's, of another version. It may be the one
+    /// that the new kernel uses.
     #[error("passed over: {0}")]
     OtherVersion(Box<StateError>),
-    /// There are more warnings than are kept, none of them worse than those that are.
+    /// More warnings were found than are listed. None is worse than those that are.
     #[error("{count} more warnings")]
     More {
-        /// How many.
+        /// The number of warnings that are not listed.
         count: usize,
     },
 }
+
+readable_debug!(Warning);

@@ -1,4 +1,4 @@
-//! Writing what LUO hands over.
+//! Writes sessions, files and global objects as LUO hands them over.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,60 +7,63 @@ use thiserror::Error;
 
 use crate::abi::{FlbHeader, LuoFile, LuoFlb, LuoSession, flb_capacity};
 use crate::name::{NameError, SessionName};
+use crate::report::readable_debug;
 
-/// Sessions could not be written. Nothing was: every block that had been allocated is free again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error of writing sessions with [`write_sessions`]. All allocated blocks have been freed.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum WriteError {
-    /// Two sessions have one name.
+pub enum WriteSessionsError {
+    /// Two sessions have the same name.
     #[error("two sessions are named \"{name}\"")]
     DuplicateName {
         /// The name.
         name: SessionName,
     },
-    /// Two files of a session have one token.
+    /// Two files of a session have the same token.
     #[error("two files of session \"{session}\" have the token {token:#x}")]
     DuplicateToken {
-        /// Name of the session.
+        /// The name of the session.
         session: SessionName,
         /// The token.
         token: u64,
     },
-    /// The name of a file's handler is empty or has no end.
+    /// The name of a file's handler is empty or not terminated.
     #[error("the handler of file {file} of session \"{session}\": {error}")]
     Compatible {
-        /// Name of the session.
+        /// The name of the session.
         session: SessionName,
-        /// Number of the file, from 0.
+        /// The index of the file, from 0.
         file: usize,
         /// What is wrong with the name.
         error: NameError,
     },
-    /// There are too few blocks for a session's files.
+    /// No blocks can be allocated for the files of a session.
     #[error("the files of session \"{session}\": {error}")]
     Files {
-        /// Name of the session.
+        /// The name of the session.
         session: SessionName,
-        /// What was missing.
+        /// Why the allocation failed.
         error: ReserveError,
     },
-    /// There are too few blocks for the sessions.
+    /// No blocks can be allocated for the sessions.
     #[error("the sessions: {0}")]
     Sessions(ReserveError),
 }
 
-/// Writes sessions and their files as LUO does, and hands the blocks over: the next kernel, or
-/// [`LuoState::read`](crate::LuoState::read), finds them if the head is stored in
-/// [`LuoRoot::sessions`](crate::LuoRoot::sessions).
+/// Writes sessions and their files as LUO does, and hands over the blocks that hold them.
 ///
-/// Blocks are allocated for the files of the first session, then for those of the second, and so on,
-/// last for the sessions. So a [`PageMemory`](crate::PageMemory) decides where each one is.
+/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the head that
+/// is returned in [`LuoRoot::sessions`](crate::LuoRoot::sessions).
+///
+/// The blocks for the files of the first session are allocated first, then those for the files of the
+/// second, and so on. The blocks for the sessions come last. A [`PageMemory`](crate::PageMemory)
+/// gives its pages out in the order in which they were added, so it decides where each block is.
 ///
 /// ```
-/// use kho_block::{HeapMemory, PhysAddr, SetView};
-/// use kho_luo::{Compatible, LuoFile, SessionName, write_sessions};
+/// use kho_block::HeapMemory;
+/// use kho_luo::{CompatibleName, LuoFile, SessionName, write_sessions};
 ///
-/// let memfd = Compatible::new("memfd-v2")?;
+/// let memfd = CompatibleName::new("memfd-v2")?;
 /// let files = [LuoFile::new(memfd, 0x6a_0000, 7), LuoFile::new(memfd, 0x6a_3000, 8)];
 /// let memory = HeapMemory::new();
 /// let sessions = [(SessionName::new("vm1")?, &files[..]), (SessionName::new("empty")?, &[])];
@@ -70,24 +73,24 @@ pub enum WriteError {
 /// ```
 ///
 /// # Errors
-/// Two sessions have one name or two files of a session one token, the name of a handler is not one,
-/// or the memory has too few blocks. Then nothing was written.
+/// Two sessions have the same name, two files of a session have the same token, the name of a handler
+/// is invalid, or the memory has too few blocks. Nothing has been written then.
 pub fn write_sessions<'f, M: BlockMemory>(
     memory: &M,
     sessions: impl IntoIterator<Item = (SessionName, &'f [LuoFile])>,
-) -> Result<SetHead<LuoSession>, WriteError> {
+) -> Result<SetHead<LuoSession>, WriteSessionsError> {
     let mut names = HashSet::new();
-    // Owned until all is written: a set that is dropped gives its blocks back.
+    // The sets stay owned until everything is written: on an error, dropping them frees their blocks.
     let mut written: Vec<(SessionName, BlockSet<LuoFile, &M>)> = Vec::new();
     for (session, files) in sessions {
         if !names.insert(session) {
-            return Err(WriteError::DuplicateName { name: session });
+            return Err(WriteSessionsError::DuplicateName { name: session });
         }
         check_files(session, files)?;
         let mut set = BlockSet::new_in(memory);
         set.writer()
             .extend_from_slice(files)
-            .map_err(|error| WriteError::Files { session, error })?;
+            .map_err(|error| WriteSessionsError::Files { session, error })?;
         written.push((session, set));
     }
     let mut set = BlockSet::new_in(memory);
@@ -95,21 +98,21 @@ pub fn write_sessions<'f, M: BlockMemory>(
         .iter()
         .map(|(name, files)| LuoSession::new(*name, files.head(), files.len() as u64))
         .collect();
-    set.writer().extend_from_slice(&entries).map_err(WriteError::Sessions)?;
+    set.writer().extend_from_slice(&entries).map_err(WriteSessionsError::Sessions)?;
     for (_, files) in written {
-        let _ = files.hand_over(); // The head is in the entry.
+        let _ = files.hand_over(); // The head is in the session's entry.
     }
     Ok(set.hand_over())
 }
 
-fn check_files(session: SessionName, files: &[LuoFile]) -> Result<(), WriteError> {
+fn check_files(session: SessionName, files: &[LuoFile]) -> Result<(), WriteSessionsError> {
     let mut tokens = HashSet::with_capacity(files.len());
     for (index, file) in files.iter().enumerate() {
         let LuoFile { token, .. } = *file;
         if !tokens.insert(token) {
-            return Err(WriteError::DuplicateToken { session, token });
+            return Err(WriteSessionsError::DuplicateToken { session, token });
         }
-        file.compatible().map_err(|error| WriteError::Compatible {
+        file.compatible().map_err(|error| WriteSessionsError::Compatible {
             session,
             file: index,
             error,
@@ -118,83 +121,89 @@ fn check_files(session: SessionName, files: &[LuoFile]) -> Result<(), WriteError
     Ok(())
 }
 
-/// Global objects could not be written. The pages are as they were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error of writing global objects with [`write_flbs`]. The pages have not been changed.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum FlbWriteError {
-    /// The bytes are not a whole number of pages, at least one.
-    #[error("{len} bytes are not a number of pages")]
+pub enum WriteFlbsError {
+    /// The length of the buffer is not a multiple of the page size, or is 0.
+    #[error("{len} bytes are not a whole number of pages")]
     Length {
-        /// How many bytes there are.
+        /// The length of the buffer in bytes.
         len: usize,
     },
-    /// There are more objects than fit.
-    #[error("{count} objects are too many: {max} fit")]
+    /// More objects were given than fit in the pages.
+    #[error("{count} objects were given, but at most {max} fit")]
     TooMany {
-        /// How many there are.
+        /// The number of objects.
         count: usize,
-        /// How many fit.
+        /// The largest number of objects that fit.
         max: usize,
     },
-    /// The name of an object is empty or has no end.
+    /// The name of an object is empty or not terminated.
     #[error("object {index}: {error}")]
     Name {
-        /// Number of the object, from 0.
+        /// The index of the object, from 0.
         index: usize,
         /// What is wrong with the name.
         error: NameError,
     },
-    /// Two objects have one name.
+    /// Two objects have the same name.
     #[error("object {index} has the name of object {first}")]
     Duplicate {
-        /// Number of the object, from 0.
+        /// The index of the second object, from 0.
         index: usize,
-        /// Number of the object that has the name first.
+        /// The index of the first object with this name.
         first: usize,
     },
-    /// No file depends on an object.
+    /// No file depends on an object, so it must not be handed over.
     #[error("no file depends on object {index}")]
     Unused {
-        /// Number of the object, from 0.
+        /// The index of the object, from 0.
         index: usize,
     },
 }
 
-/// Writes global objects into pages that follow one another: one, as Linux 7.2 makes it, or more.
+readable_debug!(WriteSessionsError, WriteFlbsError);
+
+/// Writes global objects as LUO does, into contiguous pages. Linux 7.2 uses one page.
+///
+/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the address of
+/// the pages in [`LuoRoot::flbs`](crate::LuoRoot::flbs).
 ///
 /// ```
-/// use kho_luo::{Compatible, LuoFlb, write_flbs};
+/// use kho_luo::{CompatibleName, LuoFlb, write_flbs};
 ///
 /// let mut page = [0xff; 4096];
-/// write_flbs(&mut page, 4096, &[LuoFlb::new(Compatible::new("iommu-v1")?, 0x70_0000, 3)])?;
+/// write_flbs(&mut page, 4096, &[LuoFlb::new(CompatibleName::new("iommu-v1")?, 0x70_0000, 3)])?;
 /// assert_eq!(page[8..16], 1_u64.to_ne_bytes());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// They are not whole pages, the objects don't fit, two have one name, or one should not be there.
+/// `pages` is not a whole number of pages, the objects don't fit, a name is invalid or used twice, or
+/// no file depends on one of the objects. Nothing has been written then.
 pub fn write_flbs(
     pages: &mut [u8],
     page_size: usize,
     flbs: &[LuoFlb],
-) -> Result<(), FlbWriteError> {
+) -> Result<(), WriteFlbsError> {
     let len = pages.len();
     if len == 0 || page_size < size_of::<FlbHeader>() || !len.is_multiple_of(page_size) {
-        return Err(FlbWriteError::Length { len });
+        return Err(WriteFlbsError::Length { len });
     }
     let page_count = len / page_size;
     let max = flb_capacity(page_count, page_size);
     if flbs.len() > max {
-        return Err(FlbWriteError::TooMany { count: flbs.len(), max });
+        return Err(WriteFlbsError::TooMany { count: flbs.len(), max });
     }
     let mut names = HashMap::new();
     for (index, flb) in flbs.iter().enumerate() {
-        let name = flb.name().map_err(|error| FlbWriteError::Name { index, error })?;
+        let name = flb.name().map_err(|error| WriteFlbsError::Name { index, error })?;
         if let Some(first) = names.insert(name, index) {
-            return Err(FlbWriteError::Duplicate { index, first });
+            return Err(WriteFlbsError::Duplicate { index, first });
         }
         if flb.count == 0 {
-            return Err(FlbWriteError::Unused { index });
+            return Err(WriteFlbsError::Unused { index });
         }
     }
     let header = FlbHeader { page_count: page_count as u64, count: flbs.len() as u64 };

@@ -1,4 +1,4 @@
-//! The head of a set in the first block of its memfd.
+//! The head of a set, stored in the first block of its memfd.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ struct Counter {
     value: u64,
 }
 
-/// The same bytes, which mean something else.
+/// The same layout in bytes, with another meaning.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "counter", version = 2)]
@@ -35,7 +35,7 @@ fn file() -> (OwnedFd, SetHead<Counter>) {
 }
 
 #[test]
-fn sealed_and_viewed() {
+fn a_sealed_memfd_is_viewed() {
     let (fd, head) = file();
     let sealed: SealedMemfd = SealedMemfd::seal(fd).unwrap();
     let loaded = load_head::<Counter, 4096>(&sealed).unwrap();
@@ -45,7 +45,7 @@ fn sealed_and_viewed() {
 }
 
 #[test]
-fn claimed_and_written_on() {
+fn an_unsealed_memfd_is_restored_and_written() {
     let (fd, _) = file();
     let head = load_head::<Counter, 4096>(&fd).unwrap();
     // SAFETY: nobody else has the file (I4).
@@ -64,9 +64,9 @@ fn an_empty_set_has_a_null_head() {
     assert_eq!(load_head::<Counter, 4096>(&fd), Ok(SetHead::EMPTY));
 }
 
-/// Every byte, as the format says.
+/// Compares every byte with the documented format.
 #[test]
-fn the_bytes() {
+fn the_head_has_the_documented_bytes() {
     let (fd, head) = file();
     let mut bytes = [0xee; 4096];
     assert_eq!(pread(&fd, &mut bytes, 0), Ok(4096));
@@ -82,7 +82,7 @@ fn the_bytes() {
 }
 
 #[test]
-fn heads_that_are_refused() {
+fn wrong_heads_are_refused() {
     let refused = |offset: u64, bytes: &[u8]| {
         let (fd, _) = file();
         assert_eq!(pwrite(&fd, bytes, offset), Ok(bytes.len()));
@@ -94,7 +94,7 @@ fn heads_that_are_refused() {
         refused(12, &16384_u32.to_ne_bytes()),
         HeadError::BlockSize { found: 16384, expected: 4096 }
     );
-    // The name is shown, and may be anything.
+    // The name is shown, whatever bytes it has.
     let error = refused(24, &[0xff; 40]);
     let HeadError::Entries { found, expected: "counter" } = &error else { panic!("{error}") };
     assert!(found.chars().all(|c| c == char::REPLACEMENT_CHARACTER), "{found}");
@@ -111,7 +111,7 @@ fn heads_that_are_refused() {
     assert_eq!(load_head::<Counter, 4096>(&short), Err(HeadError::TooShort { len: 0 }));
     pwrite(&short, &[0; 63], 0).unwrap();
     assert_eq!(load_head::<Counter, 4096>(&short), Err(HeadError::TooShort { len: 63 }));
-    // A block that nobody has described is zero.
+    // The first block of a memfd without a head is zero.
     let plain = MemfdMemory::new("kho-luo-test").unwrap().into_fd();
     assert_eq!(load_head::<Counter, 4096>(&plain), Err(HeadError::NoHead));
     let (reader, _writer) = std::io::pipe().unwrap();

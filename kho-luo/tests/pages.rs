@@ -6,10 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use kho_block::{
     BlockSet, PhysAddr, ReadErrorKind, ReadMemory, ReserveErrorKind, RestoreErrorKind, SetHead,
 };
-use kho_luo::{
-    Compatible, FlbWriteError, LuoFile, LuoFlb, NameError, PageCounts, PageErrorKind, PageMemory,
-    SessionName, WriteError, pages_of, write_flbs, write_sessions,
-};
+use kho_luo::{CompatibleName, LuoFile, PageCounts, PageErrorKind, PageMemory, pages_of};
 
 #[repr(C, align(4096))]
 #[derive(Clone, Copy)]
@@ -30,7 +27,7 @@ fn memory(pages: &mut [Page; 4]) -> PageMemory<'_> {
 }
 
 fn file(token: u64) -> LuoFile {
-    LuoFile::new(Compatible::new("memfd-v2").unwrap(), 0x1000, token)
+    LuoFile::new(CompatibleName::new("memfd-v2").unwrap(), 0x1000, token)
 }
 
 fn counts(memory: &PageMemory<'_>) -> [usize; 3] {
@@ -168,75 +165,6 @@ fn pages_of_a_guest() {
     assert_eq!(refused(&mut flat[..5000], &[addr(1)]), (addr(1), PageErrorKind::Outside));
     let last = PhysAddr::new(u64::MAX - 0xfff);
     assert_eq!(refused(flat, &[last]), (last, PageErrorKind::Outside));
-}
-
-/// What can't be written leaves nothing behind.
-#[test]
-fn sessions_that_are_refused() {
-    let name = |name| SessionName::new(name).unwrap();
-    let mut pages = pages();
-    let memory = memory(&mut pages);
-    let two = [file(1), file(2)];
-    let refused = |sessions: &[(SessionName, &[LuoFile])]| {
-        let error = write_sessions(&memory, sessions.iter().copied()).unwrap_err();
-        assert_eq!(counts(&memory), [4, 0, 0], "{error}");
-        error
-    };
-    assert_eq!(
-        refused(&[(name("a"), &two), (name("b"), &[]), (name("a"), &[])]),
-        WriteError::DuplicateName { name: name("a") }
-    );
-    assert_eq!(
-        refused(&[(name("a"), &two), (name("b"), &[file(3), file(3)])]),
-        WriteError::DuplicateToken { session: name("b"), token: 3 }
-    );
-    let mut endless = file(9);
-    endless.compatible = [b'x'; 48];
-    assert_eq!(
-        refused(&[(name("a"), &two), (name("b"), &[file(3), endless])]),
-        WriteError::Compatible { session: name("b"), file: 1, error: NameError::NotTerminated }
-    );
-    // Four pages: too few for the files of the second, or for the sessions.
-    let many: Vec<LuoFile> = (0..63 * 3 + 1).map(file).collect();
-    assert!(matches!(
-        refused(&[(name("a"), &two), (name("b"), &many)]),
-        WriteError::Files { session, .. } if session == name("b")
-    ));
-    assert!(matches!(refused(&[(name("b"), &many)]), WriteError::Sessions(_)));
-    // Nothing at all is a null head.
-    assert!(write_sessions(&memory, []).unwrap().is_empty());
-    assert!(!write_sessions(&memory, [(name("a"), &two[..])]).unwrap().is_empty());
-    assert_eq!(counts(&memory), [2, 0, 2]);
-}
-
-#[test]
-fn global_objects_that_are_refused() {
-    let object = |name: &str, count| LuoFlb::new(Compatible::new(name).unwrap(), 7, count);
-    let mut page = [0xee; 4096];
-    let write = |page: &mut [u8], flbs: &[LuoFlb]| write_flbs(page, 4096, flbs).unwrap_err();
-    assert_eq!(write(&mut page[..4095], &[]), FlbWriteError::Length { len: 4095 });
-    assert_eq!(write(&mut [], &[]), FlbWriteError::Length { len: 0 });
-    let many: Vec<LuoFlb> = (0..64).map(|index| object(&format!("o{index}"), 1)).collect();
-    assert_eq!(write(&mut page, &many), FlbWriteError::TooMany { count: 64, max: 63 });
-    assert_eq!(
-        write(&mut page, &[object("a", 1), object("a", 1)]),
-        FlbWriteError::Duplicate { index: 1, first: 0 }
-    );
-    assert_eq!(write(&mut page, &[object("a", 0)]), FlbWriteError::Unused { index: 0 });
-    let mut endless = object("a", 1);
-    endless.name = [b'x'; 48];
-    assert_eq!(
-        write(&mut page, &[endless]),
-        FlbWriteError::Name { index: 0, error: NameError::NotTerminated }
-    );
-    assert!(page.iter().all(|byte| *byte == 0xee));
-    write_flbs(&mut page, 4096, &many[..63]).unwrap();
-    assert_eq!(page[..16], [1_u64.to_ne_bytes(), 63_u64.to_ne_bytes()].concat());
-    assert_eq!(page[4032 - 48..][..4], *b"o62\0");
-    // What is behind the last object is zero.
-    assert_eq!(page[16 + 63 * 64..], [0; 48]);
-    write_flbs(&mut page, 4096, &many[..1]).unwrap();
-    assert!(page[16 + 64..].iter().all(|byte| *byte == 0));
 }
 
 /// While one thread restores a chain in vain, another finds it as if nobody did.

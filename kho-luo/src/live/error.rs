@@ -1,306 +1,287 @@
-//! Why a call to the kernel failed: one error per operation, with a name for every errno that the
-//! user API documents for it.
-//!
-//! Sources: Linux 7.2, `include/uapi/linux/liveupdate.h` for the common ones; what the calls return
-//! besides, `kernel/liveupdate/luo_core.c`, `luo_session.c`, `luo_file.c` and `mm/memfd_luo.c`.
+//! Why a request to LUO failed: one error, and one table of what each error number means.
+
+use core::fmt;
 
 use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::name::NameError;
+use crate::report::readable_debug;
 
-/// What any call may answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// The error of a request to the Live Update Orchestrator of the running kernel.
+///
+/// ```no_run
+/// use kho_luo::{LiveUpdate, LiveUpdateErrorKind};
+///
+/// let luo = match LiveUpdate::open() {
+///     Ok(luo) => luo,
+///     Err(error) if error.kind == LiveUpdateErrorKind::NoDevice => return, // An older kernel.
+///     Err(error) => panic!("{error}"),
+/// };
+/// # let _ = luo;
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum CallError {
-    /// `ENOTTY`: the kernel does not know the call at all. (So the header has it; for a number past
-    /// its last one, Linux 7.2 answers `EINVAL`.)
-    #[error("the kernel does not know this call (ENOTTY); /dev/liveupdate is of another version")]
-    UnknownCall,
-    /// `E2BIG`: the kernel is older than the structure it was given, and would have to ignore some
-    /// of it.
-    #[error("the kernel is too old for some of what it was asked (E2BIG)")]
-    KernelTooOld,
-    /// `EOPNOTSUPP`: the kernel knows the field and not the value.
-    #[error("the kernel does not support this value (EOPNOTSUPP)")]
-    Unsupported,
-    /// `EINVAL`: a field is not correct.
-    #[error("the kernel takes a field for wrong (EINVAL)")]
-    Invalid,
-    /// `ENOENT`: what was named does not exist.
-    #[error("the kernel does not have what was named (ENOENT)")]
-    NotFound,
-    /// `ENOMEM`.
-    #[error("the kernel is out of memory (ENOMEM)")]
-    OutOfMemory,
-    /// `EOVERFLOW`: mathematics overflowed.
-    #[error("a number is too large for the kernel (EOVERFLOW)")]
-    Overflow,
-    /// `EMFILE`: this process has as many descriptors as it may.
-    #[error("this process may not have more open files (EMFILE)")]
-    TooManyOpenFiles,
-    /// `ENFILE`: the system has as many open files as it may.
-    #[error("the system may not have more open files (ENFILE)")]
-    SystemFileLimit,
-    /// Another error, such as a file's own handler in the kernel may give.
-    #[error("the kernel answered: {}", Errno::from_raw_os_error(*errno))]
-    Other {
-        /// The system's error number.
-        errno: i32,
-    },
+pub struct LiveUpdateError {
+    /// What was requested.
+    pub operation: LiveUpdateOperation,
+    /// Why it failed.
+    pub kind: LiveUpdateErrorKind,
+    /// The system's error number, or `None` if the kernel was not asked or reported success.
+    pub errno: Option<i32>,
 }
 
-impl From<Errno> for CallError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOTTY => Self::UnknownCall,
-            Errno::TOOBIG => Self::KernelTooOld,
-            Errno::OPNOTSUPP => Self::Unsupported,
-            Errno::INVAL => Self::Invalid,
-            Errno::NOENT => Self::NotFound,
-            Errno::NOMEM => Self::OutOfMemory,
-            Errno::OVERFLOW => Self::Overflow,
-            Errno::MFILE => Self::TooManyOpenFiles,
-            Errno::NFILE => Self::SystemFileLimit,
-            other => Self::Other { errno: other.raw_os_error() },
-        }
-    }
+/// A request to the Live Update Orchestrator of the running kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LiveUpdateOperation {
+    /// Open the device: [`LiveUpdate::open`](crate::LiveUpdate::open).
+    Open,
+    /// Create a session: [`LiveUpdate::create_session`](crate::LiveUpdate::create_session).
+    CreateSession,
+    /// Retrieve a session: [`LiveUpdate::retrieve_session`](crate::LiveUpdate::retrieve_session).
+    RetrieveSession,
+    /// Preserve a file: [`Session::preserve_fd`](crate::Session::preserve_fd).
+    PreserveFd,
+    /// Retrieve a file: [`Session::retrieve_fd`](crate::Session::retrieve_fd).
+    RetrieveFd,
+    /// Finish a session: [`Session::finish`](crate::Session::finish).
+    Finish,
+    /// Ask for a session's name: [`Session::name`](crate::Session::name).
+    GetName,
 }
 
-/// `/dev/liveupdate` could not be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a request to the Live Update Orchestrator failed.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum OpenError {
-    /// There is no such device.
+pub enum LiveUpdateErrorKind {
+    /// The kernel has no such device.
     #[error(
-        "there is no /dev/liveupdate: it takes Linux 6.19 or later (7.2 for the format that this \
-         crate reads) built with CONFIG_KEXEC_HANDOVER, CONFIG_LIVEUPDATE and, for memfds, \
+        "there is no such device: it takes Linux 6.19 or later (7.2 for the format that this crate \
+         reads) built with CONFIG_KEXEC_HANDOVER, CONFIG_LIVEUPDATE and, for memfds, \
          CONFIG_LIVEUPDATE_MEMFD, booted with kho=on liveupdate=on"
     )]
-    Missing,
-    /// `EBUSY`: the device is open already, here or in another process; it can be open only once.
-    #[error("/dev/liveupdate is open already, and can be only once (EBUSY)")]
-    Busy,
-    /// `EIO`: what the previous kernel handed over could not be restored. It stays so until the
-    /// next boot: the kernel asks for a reboot.
+    NoDevice,
+    /// The device is already open, here or in another process. It can be open only once (`EBUSY`).
+    #[error("it is already open, and can be open only once (EBUSY)")]
+    DeviceBusy,
+    /// The kernel could not restore what the previous kernel handed over, and can't until the next boot
+    /// (`EIO`).
     #[error(
-        "the kernel could not restore the sessions that were handed over (EIO); its log says why, \
-         and a reboot is the way out"
+        "the kernel could not restore the sessions that were handed over (EIO); its log says why, and \
+         only a reboot helps"
     )]
     NotRestored,
-    /// `EACCES` or `EPERM`: the device may not be opened by this process.
-    #[error("this process may not open /dev/liveupdate")]
+    /// The process may not open the device (`EACCES`, `EPERM`).
+    #[error("this process does not have the permission")]
     NotPermitted,
-    /// Another error.
-    #[error("can't open /dev/liveupdate: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for OpenError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            // A node without its driver is no device, either.
-            Errno::NOENT | Errno::NODEV | Errno::NXIO | Errno::NOTDIR => Self::Missing,
-            Errno::BUSY => Self::Busy,
-            Errno::IO => Self::NotRestored,
-            Errno::ACCESS | Errno::PERM => Self::NotPermitted,
-            other => Self::Call(other.into()),
-        }
-    }
-}
-
-/// A session could not be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum CreateError {
-    /// What was given is not the name of a session. The kernel was not asked.
+    /// The given name is not a valid name of a session. The kernel was not asked.
     #[error("not the name of a session: {0}")]
-    Name(#[from] NameError),
-    /// `EEXIST`: a session of this name exists already.
-    #[error("there is a session of this name (EEXIST)")]
-    Exists,
-    /// `ENOSPC`: there are as many sessions as can be handed over, 510,000 with pages of 4 KiB.
-    #[error("there are as many sessions as can be handed over (ENOSPC)")]
-    TooMany,
-    /// Another error.
-    #[error("can't create the session: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for CreateError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::EXIST => Self::Exists,
-            Errno::NOSPC => Self::TooMany,
-            other => Self::Call(other.into()),
-        }
-    }
-}
-
-/// A session could not be retrieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RetrieveSessionError {
-    /// What was given is not the name of a session. The kernel was not asked.
-    #[error("not the name of a session: {0}")]
-    Name(#[from] NameError),
-    /// `ENOENT`: no session of this name was handed over, or it is finished and closed.
-    #[error("no session of this name was handed over (ENOENT)")]
-    Unknown,
-    /// `EINVAL`: the session was retrieved before, and is still open somewhere.
-    #[error("the session is retrieved already (EINVAL)")]
-    AlreadyRetrieved,
-    /// Another error.
-    #[error("can't retrieve the session: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for RetrieveSessionError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOENT => Self::Unknown,
-            Errno::INVAL => Self::AlreadyRetrieved,
-            other => Self::Call(other.into()),
-        }
-    }
-}
-
-/// A file could not be preserved. The session is as it was before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum PreserveError {
-    /// `EEXIST`: the session has a file with this token.
+    InvalidName(NameError),
+    /// A session with this name exists (`EEXIST`).
+    #[error("a session with this name exists (EEXIST)")]
+    SessionExists,
+    /// There are already as many sessions as can be handed over: 510,000 with pages of 4 KiB (`ENOSPC`).
+    #[error("there are already as many sessions as can be handed over (ENOSPC)")]
+    TooManySessions,
+    /// No session with this name was handed over, or it has been finished and closed (`ENOENT`).
+    #[error("no session with this name was handed over, or it is finished (ENOENT)")]
+    UnknownSession,
+    /// The session has been retrieved already, and is still open somewhere (`EINVAL`).
+    #[error("the session is already retrieved (EINVAL)")]
+    SessionAlreadyRetrieved,
+    /// The session already has a file with this token (`EEXIST`).
     #[error("the session has a file with this token (EEXIST)")]
     TokenInUse,
-    /// `EBUSY`: the file is preserved already, by this session or another.
-    #[error("the file is preserved already (EBUSY)")]
+    /// The file is already preserved, in this session or another (`EBUSY`).
+    #[error("the file is already preserved (EBUSY)")]
     AlreadyPreserved,
-    /// `EBADF`: the descriptor is not open, or not for this (`O_PATH`).
+    /// The descriptor is not open, or was opened with `O_PATH` (`EBADF`).
     #[error("not the descriptor of an open file (EBADF)")]
     BadDescriptor,
-    /// `ENOENT`: nothing in the kernel can preserve a file of this kind. Huge page memfds are among
-    /// them, as are files with a name in a file system.
-    #[error("the kernel can't preserve a file of this kind (ENOENT)")]
+    /// The kernel can't preserve this kind of file (`ENOENT`). Among these are memfds of huge pages, and
+    /// files with a name in a file system.
+    #[error("the kernel can't preserve this kind of file (ENOENT)")]
     NoHandler,
-    /// `ENOSPC`: the session has as many files as can be handed over, 630,000 with pages of 4 KiB.
+    /// The session already has as many files as can be handed over: 630,000 with pages of 4 KiB
+    /// (`ENOSPC`).
     #[error("the session has as many files as can be handed over (ENOSPC)")]
-    Full,
-    /// `EFBIG`: a memfd of more pages than can be handed over.
+    TooManyFiles,
+    /// The memfd has more pages than can be handed over (`EFBIG`).
     #[error("the file is too large to be handed over (EFBIG)")]
-    TooLarge,
-    /// `EOPNOTSUPP`: for a memfd, a seal that this kernel does not hand over.
-    #[error("the file has a property, such as a seal, that can't be handed over (EOPNOTSUPP)")]
+    FileTooLarge,
+    /// The file has a property that the kernel can't hand over or does not know, such as a memfd's seal
+    /// (`EOPNOTSUPP`).
+    #[error("the kernel does not support a property of the file, such as a seal (EOPNOTSUPP)")]
     UnsupportedFile,
-    /// `EINVAL`: the session was retrieved, not created, so nothing can be preserved in it. A file's
-    /// own handler may answer the same.
-    #[error("not a session to preserve in: it was retrieved, not created (EINVAL)")]
-    Incoming,
-    /// Another error; a file's own handler may give any.
-    #[error("can't preserve the file: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for PreserveError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::EXIST => Self::TokenInUse,
-            Errno::BUSY => Self::AlreadyPreserved,
-            Errno::BADF => Self::BadDescriptor,
-            Errno::NOENT => Self::NoHandler,
-            Errno::NOSPC => Self::Full,
-            Errno::FBIG => Self::TooLarge,
-            Errno::OPNOTSUPP => Self::UnsupportedFile,
-            Errno::INVAL => Self::Incoming,
-            other => Self::Call(other.into()),
-        }
-    }
-}
-
-/// A file could not be retrieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RetrieveError {
-    /// `ENOENT`: the session has no file with this token, or is finished.
+    /// The session was retrieved, not created, so no file can be preserved in it (`EINVAL`). The
+    /// handler of the file may report the same number for reasons of its own.
+    #[error("the session was retrieved, not created (EINVAL)")]
+    NotCreated,
+    /// The session has no file with this token, or is finished (`ENOENT`).
     #[error("the session has no file with this token (ENOENT)")]
     UnknownToken,
-    /// `EINVAL`: the session was created, not retrieved, so nothing can be retrieved from it; or
-    /// what was handed over for the file is damaged.
+    /// The session was created, not retrieved, so no file can be retrieved from it; or what was handed
+    /// over for the file is damaged (`EINVAL`).
     #[error(
-        "not a session to retrieve from: it was created, not retrieved; or what was handed over \
-         for the file is damaged (EINVAL)"
+        "the session was created, not retrieved, or what was handed over for the file is damaged \
+         (EINVAL)"
     )]
-    OutgoingOrDamaged,
-    /// `EIO`: the file's pages could not be restored.
-    #[error("the file's memory could not be restored (EIO)")]
-    Damaged,
-    /// `EOPNOTSUPP`: the file has a property that this kernel does not know.
-    #[error("the file has a property, such as a seal, that this kernel does not know (EOPNOTSUPP)")]
-    UnsupportedFile,
-    /// Another error; a file's own handler may give any. A retrieve that failed once fails again in
-    /// the same way.
-    #[error("can't retrieve the file: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for RetrieveError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOENT => Self::UnknownToken,
-            Errno::INVAL => Self::OutgoingOrDamaged,
-            Errno::IO => Self::Damaged,
-            Errno::OPNOTSUPP => Self::UnsupportedFile,
-            other => Self::Call(other.into()),
-        }
-    }
-}
-
-/// A session could not be finished. Its files stay preserved; it may be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum FinishError {
-    /// `EBUSY`: a file is not ready to be finished, such as one that has to be retrieved first.
+    NotRetrievedOrDamaged,
+    /// The memory of the file could not be restored (`EIO`).
+    #[error("the memory of the file could not be restored (EIO)")]
+    FileNotRestored,
+    /// A file of the session is not ready, for example because it has to be retrieved first (`EBUSY`).
     #[error("a file of the session is not ready to be finished (EBUSY)")]
-    NotReady,
-    /// `EINVAL`: the session was created, not retrieved; closing it is what ends it.
-    #[error("not a session to finish: it was created, not retrieved (EINVAL)")]
-    Outgoing,
-    /// Another error.
-    #[error("can't finish the session: {0}")]
-    Call(#[source] CallError),
+    FileNotReady,
+    /// The session was created, not retrieved. Close it to end it (`EINVAL`).
+    #[error("the session was created, not retrieved (EINVAL)")]
+    NotRetrieved,
+    /// The kernel answered with something that is not the name of a session.
+    #[error("the kernel's answer is not the name of a session: {0}")]
+    InvalidAnswer(NameError),
+    /// The kernel does not know this request (`ENOTTY`), because it is older than the request. To a
+    /// request with a number past its last one, Linux answers `EINVAL`.
+    #[error("the kernel does not know this request")]
+    UnknownRequest,
+    /// The kernel is older than the structure it was given, and would have to ignore part of it
+    /// (`E2BIG`).
+    #[error("the kernel is too old for part of the request (E2BIG)")]
+    KernelTooOld,
+    /// The kernel knows a field of the request, but not its value (`EOPNOTSUPP`).
+    #[error("the kernel does not support a value in the request (EOPNOTSUPP)")]
+    UnsupportedValue,
+    /// A field of the request is invalid (`EINVAL`).
+    #[error("invalid argument (EINVAL)")]
+    InvalidArgument,
+    /// What the request names does not exist (`ENOENT`).
+    #[error("the kernel does not have what the request names (ENOENT)")]
+    NotFound,
+    /// The kernel has no memory left (`ENOMEM`).
+    #[error("the kernel is out of memory (ENOMEM)")]
+    OutOfMemory,
+    /// A number is too large for the kernel (`EOVERFLOW`).
+    #[error("a number is too large for the kernel (EOVERFLOW)")]
+    Overflow,
+    /// The process has as many open files as it may (`EMFILE`).
+    #[error("the process has as many open files as it may (EMFILE)")]
+    TooManyOpenFiles,
+    /// The system has as many open files as it may (`ENFILE`).
+    #[error("the system has as many open files as it may (ENFILE)")]
+    SystemFileLimit,
+    /// Another reason, such as one that the file's handler in the kernel reports. See
+    /// [`errno`](LiveUpdateError::errno).
+    #[error("another error")]
+    Other,
 }
 
-impl From<Errno> for FinishError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::BUSY => Self::NotReady,
-            Errno::INVAL => Self::Outgoing,
-            other => Self::Call(other.into()),
+readable_debug!(LiveUpdateError, LiveUpdateErrorKind);
+
+/// What an error number means in one operation.
+///
+/// Where a number has several causes in one operation, the kind names them all.
+#[rustfmt::skip]
+const MEANINGS: &[(LiveUpdateOperation, Errno, LiveUpdateErrorKind)] = {
+    use LiveUpdateErrorKind as Kind;
+    use LiveUpdateOperation as Op;
+    &[
+        // open(2): a device node without a driver is no device, either.
+        (Op::Open, Errno::NOENT, Kind::NoDevice),
+        (Op::Open, Errno::NODEV, Kind::NoDevice),
+        (Op::Open, Errno::NXIO, Kind::NoDevice),
+        (Op::Open, Errno::NOTDIR, Kind::NoDevice),
+        (Op::Open, Errno::ACCESS, Kind::NotPermitted),
+        (Op::Open, Errno::PERM, Kind::NotPermitted),
+        // Linux 7.2, kernel/liveupdate/luo_core.c.
+        (Op::Open, Errno::BUSY, Kind::DeviceBusy),
+        (Op::Open, Errno::IO, Kind::NotRestored),
+        // Linux 7.2, kernel/liveupdate/luo_session.c.
+        (Op::CreateSession, Errno::EXIST, Kind::SessionExists),
+        (Op::CreateSession, Errno::NOSPC, Kind::TooManySessions),
+        (Op::RetrieveSession, Errno::NOENT, Kind::UnknownSession),
+        (Op::RetrieveSession, Errno::INVAL, Kind::SessionAlreadyRetrieved),
+        (Op::Finish, Errno::INVAL, Kind::NotRetrieved),
+        (Op::GetName, Errno::INVAL, Kind::UnknownRequest),
+        // Linux 7.2, kernel/liveupdate/luo_session.c and luo_file.c; of memfds, mm/memfd_luo.c.
+        (Op::PreserveFd, Errno::EXIST, Kind::TokenInUse),
+        (Op::PreserveFd, Errno::BUSY, Kind::AlreadyPreserved),
+        (Op::PreserveFd, Errno::BADF, Kind::BadDescriptor),
+        (Op::PreserveFd, Errno::NOENT, Kind::NoHandler),
+        (Op::PreserveFd, Errno::NOSPC, Kind::TooManyFiles),
+        (Op::PreserveFd, Errno::FBIG, Kind::FileTooLarge),
+        (Op::PreserveFd, Errno::OPNOTSUPP, Kind::UnsupportedFile),
+        (Op::PreserveFd, Errno::INVAL, Kind::NotCreated),
+        (Op::RetrieveFd, Errno::NOENT, Kind::UnknownToken),
+        (Op::RetrieveFd, Errno::INVAL, Kind::NotRetrievedOrDamaged),
+        (Op::RetrieveFd, Errno::IO, Kind::FileNotRestored),
+        (Op::RetrieveFd, Errno::OPNOTSUPP, Kind::UnsupportedFile),
+        (Op::Finish, Errno::BUSY, Kind::FileNotReady),
+    ]
+};
+
+/// What an error number means in operations for which it is not in [`MEANINGS`].
+///
+/// Source: Linux 7.2, `include/uapi/linux/liveupdate.h`; for `ENOMEM`, `EMFILE` and `ENFILE`, open(2).
+const COMMON_MEANINGS: &[(Errno, LiveUpdateErrorKind)] = {
+    use LiveUpdateErrorKind as Kind;
+    &[
+        (Errno::NOTTY, Kind::UnknownRequest),
+        (Errno::TOOBIG, Kind::KernelTooOld),
+        (Errno::OPNOTSUPP, Kind::UnsupportedValue),
+        (Errno::INVAL, Kind::InvalidArgument),
+        (Errno::NOENT, Kind::NotFound),
+        (Errno::NOMEM, Kind::OutOfMemory),
+        (Errno::OVERFLOW, Kind::Overflow),
+        (Errno::MFILE, Kind::TooManyOpenFiles),
+        (Errno::NFILE, Kind::SystemFileLimit),
+    ]
+};
+
+impl LiveUpdateError {
+    /// Returns the error for the number with which the kernel refused an operation.
+    pub(super) fn from_errno(operation: LiveUpdateOperation, errno: Errno) -> Self {
+        let own = MEANINGS
+            .iter()
+            .find(|(of, number, _)| *of == operation && *number == errno)
+            .map(|(_, _, kind)| *kind);
+        let common =
+            COMMON_MEANINGS.iter().find(|(number, _)| *number == errno).map(|(_, kind)| *kind);
+        let kind = own.or(common).unwrap_or(LiveUpdateErrorKind::Other);
+        Self { operation, kind, errno: Some(errno.raw_os_error()) }
+    }
+
+    /// Returns the error for a failure that the kernel did not report.
+    pub(super) const fn without_errno(
+        operation: LiveUpdateOperation,
+        kind: LiveUpdateErrorKind,
+    ) -> Self {
+        Self { operation, kind, errno: None }
+    }
+}
+
+impl fmt::Display for LiveUpdateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, kind, errno } = self;
+        match (kind, errno) {
+            (LiveUpdateErrorKind::Other, Some(errno)) => {
+                write!(f, "can't {operation}: {}", Errno::from_raw_os_error(*errno))
+            }
+            _ => write!(f, "can't {operation}: {kind}"),
         }
     }
 }
 
-/// A session's name could not be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum GetNameError {
-    /// What the kernel answered is not the name of a session.
-    #[error("what the kernel answered is not the name of a session: {0}")]
-    Name(#[from] NameError),
-    /// `ENOTTY`, or `EINVAL`, which Linux answers to a number it has no call for: the kernel is from
-    /// before the call was added.
-    #[error("the kernel does not know this call")]
-    UnknownCall,
-    /// Another error.
-    #[error("can't ask for the session's name: {0}")]
-    Call(#[source] CallError),
-}
-
-impl From<Errno> for GetNameError {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::NOTTY | Errno::INVAL => Self::UnknownCall,
-            other => Self::Call(other.into()),
-        }
+impl fmt::Display for LiveUpdateOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open /dev/liveupdate",
+            Self::CreateSession => "create the session",
+            Self::RetrieveSession => "retrieve the session",
+            Self::PreserveFd => "preserve the file",
+            Self::RetrieveFd => "retrieve the file",
+            Self::Finish => "finish the session",
+            Self::GetName => "get the session's name",
+        })
     }
 }
 
@@ -308,78 +289,80 @@ impl From<Errno> for GetNameError {
 mod tests {
     use super::*;
 
-    /// Each errno that the user API or a call's source names, and what becomes of it.
-    #[test]
-    fn every_errno_has_its_name() {
-        let common = [
-            (Errno::NOTTY, CallError::UnknownCall),
-            (Errno::TOOBIG, CallError::KernelTooOld),
-            (Errno::OPNOTSUPP, CallError::Unsupported),
-            (Errno::INVAL, CallError::Invalid),
-            (Errno::NOENT, CallError::NotFound),
-            (Errno::NOMEM, CallError::OutOfMemory),
-            (Errno::OVERFLOW, CallError::Overflow),
-            (Errno::MFILE, CallError::TooManyOpenFiles),
-            (Errno::NFILE, CallError::SystemFileLimit),
-            (Errno::FAULT, CallError::Other { errno: Errno::FAULT.raw_os_error() }),
-        ];
-        for (errno, expected) in common {
-            assert_eq!(CallError::from(errno), expected);
-        }
-        // What an operation has no name for is one of the common ones.
-        let memory = CallError::OutOfMemory;
-        assert_eq!(OpenError::from(Errno::NOMEM), OpenError::Call(memory));
-        assert_eq!(CreateError::from(Errno::NOMEM), CreateError::Call(memory));
-        assert_eq!(RetrieveSessionError::from(Errno::NOMEM), RetrieveSessionError::Call(memory));
-        assert_eq!(PreserveError::from(Errno::NOMEM), PreserveError::Call(memory));
-        assert_eq!(RetrieveError::from(Errno::NOMEM), RetrieveError::Call(memory));
-        assert_eq!(FinishError::from(Errno::NOMEM), FinishError::Call(memory));
-        assert_eq!(GetNameError::from(Errno::NOMEM), GetNameError::Call(memory));
+    use LiveUpdateErrorKind as Kind;
+    use LiveUpdateOperation as Op;
+
+    const OPERATIONS: [Op; 7] = [
+        Op::Open,
+        Op::CreateSession,
+        Op::RetrieveSession,
+        Op::PreserveFd,
+        Op::RetrieveFd,
+        Op::Finish,
+        Op::GetName,
+    ];
+
+    fn kind(operation: Op, errno: Errno) -> Kind {
+        LiveUpdateError::from_errno(operation, errno).kind
     }
 
+    /// `ENOENT` and `EINVAL` mean something else in each operation.
     #[test]
-    fn what_an_errno_means_depends_on_the_operation() {
-        for (errno, expected) in [
-            (Errno::NOENT, OpenError::Missing),
-            (Errno::NODEV, OpenError::Missing),
-            (Errno::NXIO, OpenError::Missing),
-            (Errno::BUSY, OpenError::Busy),
-            (Errno::IO, OpenError::NotRestored),
-            (Errno::ACCESS, OpenError::NotPermitted),
-            (Errno::PERM, OpenError::NotPermitted),
-        ] {
-            assert_eq!(OpenError::from(errno), expected);
-        }
-        assert_eq!(CreateError::from(Errno::EXIST), CreateError::Exists);
-        assert_eq!(CreateError::from(Errno::NOSPC), CreateError::TooMany);
-        assert_eq!(RetrieveSessionError::from(Errno::NOENT), RetrieveSessionError::Unknown);
+    fn the_meaning_of_a_number_depends_on_the_operation() {
+        let meanings = |errno| OPERATIONS.map(|operation| kind(operation, errno));
         assert_eq!(
-            RetrieveSessionError::from(Errno::INVAL),
-            RetrieveSessionError::AlreadyRetrieved
+            meanings(Errno::NOENT),
+            [
+                Kind::NoDevice,
+                Kind::NotFound,
+                Kind::UnknownSession,
+                Kind::NoHandler,
+                Kind::UnknownToken,
+                Kind::NotFound,
+                Kind::NotFound,
+            ]
         );
-        for (errno, expected) in [
-            (Errno::EXIST, PreserveError::TokenInUse),
-            (Errno::BUSY, PreserveError::AlreadyPreserved),
-            (Errno::BADF, PreserveError::BadDescriptor),
-            (Errno::NOENT, PreserveError::NoHandler),
-            (Errno::NOSPC, PreserveError::Full),
-            (Errno::FBIG, PreserveError::TooLarge),
-            (Errno::OPNOTSUPP, PreserveError::UnsupportedFile),
-            (Errno::INVAL, PreserveError::Incoming),
-        ] {
-            assert_eq!(PreserveError::from(errno), expected);
+        assert_eq!(
+            meanings(Errno::INVAL),
+            [
+                Kind::InvalidArgument,
+                Kind::InvalidArgument,
+                Kind::SessionAlreadyRetrieved,
+                Kind::NotCreated,
+                Kind::NotRetrievedOrDamaged,
+                Kind::NotRetrieved,
+                Kind::UnknownRequest,
+            ]
+        );
+        assert_eq!(kind(Op::Open, Errno::BUSY), Kind::DeviceBusy);
+        assert_eq!(kind(Op::PreserveFd, Errno::BUSY), Kind::AlreadyPreserved);
+        assert_eq!(kind(Op::Finish, Errno::BUSY), Kind::FileNotReady);
+    }
+
+    /// A number without a meaning of its own in an operation has its common one, or stays a number.
+    #[test]
+    fn other_numbers_have_their_common_meaning() {
+        for operation in OPERATIONS {
+            assert_eq!(kind(operation, Errno::NOMEM), Kind::OutOfMemory);
+            assert_eq!(kind(operation, Errno::NOTTY), Kind::UnknownRequest);
+            let other = LiveUpdateError::from_errno(operation, Errno::FAULT);
+            assert_eq!(other.kind, Kind::Other);
+            assert_eq!(other.errno, Some(Errno::FAULT.raw_os_error()));
+            let text = format!("can't {operation}: {}", Errno::FAULT);
+            assert_eq!(other.to_string(), text);
         }
-        for (errno, expected) in [
-            (Errno::NOENT, RetrieveError::UnknownToken),
-            (Errno::INVAL, RetrieveError::OutgoingOrDamaged),
-            (Errno::IO, RetrieveError::Damaged),
-            (Errno::OPNOTSUPP, RetrieveError::UnsupportedFile),
-        ] {
-            assert_eq!(RetrieveError::from(errno), expected);
+    }
+
+    /// No row is hidden behind another, and each text names the number of its row.
+    #[test]
+    fn the_tables_have_one_row_for_each_number() {
+        for (index, (operation, errno, kind)) in MEANINGS.iter().enumerate() {
+            let error = LiveUpdateError::from_errno(*operation, *errno);
+            assert_eq!(error.kind, *kind);
+            assert!(!MEANINGS[..index].iter().any(|row| (row.0, row.1) == (*operation, *errno)));
         }
-        assert_eq!(FinishError::from(Errno::BUSY), FinishError::NotReady);
-        assert_eq!(FinishError::from(Errno::INVAL), FinishError::Outgoing);
-        assert_eq!(GetNameError::from(Errno::NOTTY), GetNameError::UnknownCall);
-        assert_eq!(GetNameError::from(Errno::INVAL), GetNameError::UnknownCall);
+        for (index, (errno, _)) in COMMON_MEANINGS.iter().enumerate() {
+            assert!(!COMMON_MEANINGS[..index].iter().any(|row| row.0 == *errno));
+        }
     }
 }

@@ -1,7 +1,9 @@
-//! The calls as the kernel defines them, and the one place where they are made.
+//! The requests as the kernel defines them, and the one place where they are made.
 //!
-//! Source: Linux 7.2, `include/uapi/linux/liveupdate.h`. Each argument begins with its size, and the
-//! call's number is of the kind `_IO`, without size or direction.
+//! Each argument begins with its size. The number of a request is made by `_IO`, without a size or a
+//! direction.
+//!
+//! Source: Linux 7.2, `include/uapi/linux/liveupdate.h`.
 #![allow(unsafe_code)]
 
 use core::ffi::c_void;
@@ -14,9 +16,10 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, opcode};
 
+use super::error::{LiveUpdateError, LiveUpdateOperation};
 use crate::name::SESSION_NAME_SIZE;
 
-/// Where the device is.
+/// The path of the device.
 pub(super) const DEVICE: &str = "/dev/liveupdate";
 
 /// C: `LIVEUPDATE_IOCTL_TYPE`.
@@ -111,30 +114,32 @@ impl GetName {
     }
 }
 
-/// What the kernel is told about the length of `T`.
+/// Returns the size of `T` as the kernel is told it.
 #[allow(clippy::cast_possible_truncation)] // Checked at compile time.
 const fn size<T>() -> u32 {
     const { assert!(size_of::<T>() <= u32::MAX as usize) };
     size_of::<T>() as u32
 }
 
-/// The argument of a call.
+/// The argument of a request.
 ///
 /// # Safety
-/// The type is the C structure that the kernel reads and writes for this number: `repr(C)`, the
-/// same fields, every bit pattern valid, the first field its size as `new` sets it.
+/// The type is the C structure that the kernel reads and writes for this number: `repr(C)`, with the
+/// same fields, valid for every bit pattern. Its first field is its size, which `new` sets.
 pub(super) unsafe trait Argument {
     const NUMBER: u8;
+    const OPERATION: LiveUpdateOperation;
     const OPCODE: Opcode = opcode::none(TYPE, Self::NUMBER);
 }
 
 macro_rules! arguments {
     ($($name:ident = $number:literal, $size:literal;)+) => {
         $(
-            // SAFETY: fields and number are those of the kernel's header, all of them integers or
-            // arrays of bytes; each constructor stores the size.
+            // SAFETY: the fields and the number are those of the kernel's header. All fields are
+            // integers or arrays of bytes. Each constructor stores the size.
             unsafe impl Argument for $name {
                 const NUMBER: u8 = $number;
+                const OPERATION: LiveUpdateOperation = LiveUpdateOperation::$name;
             }
             const _: () = assert!(size_of::<$name>() == $size);
             const _: () = assert!(core::mem::offset_of!($name, size) == 0);
@@ -161,13 +166,13 @@ const _: () = {
     assert!(offset_of!(GetName, reserved) == 4 && offset_of!(GetName, name) == 8);
 };
 
-/// A call whose argument the kernel reads and writes.
-struct Call<'a, T>(&'a mut T);
+/// A request whose argument the kernel reads and writes.
+struct Request<'a, T>(&'a mut T);
 
 // SAFETY: the pointer is to a `T` that is borrowed for as long as the call lasts, and `T` is what
-// the kernel reads and writes for this opcode, as `Argument` promises. Nothing is returned but
-// through it.
-unsafe impl<T: Argument> Ioctl for Call<'_, T> {
+// the kernel reads and writes for this opcode, as `Argument` promises. The output is only in the
+// argument.
+unsafe impl<T: Argument> Ioctl for Request<'_, T> {
     type Output = ();
 
     const IS_MUTATING: bool = true;
@@ -185,37 +190,39 @@ unsafe impl<T: Argument> Ioctl for Call<'_, T> {
     }
 }
 
-/// A descriptor that takes these calls.
+/// A descriptor that takes these requests.
 ///
 /// # Invariants
-/// It is that of the device, or of a session: LUO answers the calls on it. (In tests, it may be of a
-/// file that takes no calls.)
+/// It is a descriptor of the device or of a session, so LUO answers the requests. (In tests it may be
+/// a descriptor of a file that takes no requests.)
 #[derive(Debug)]
 pub(super) struct LuoFd(OwnedFd);
 
 impl LuoFd {
     /// Opens the device.
-    pub(super) fn open_device() -> Result<Self, Errno> {
-        // INVARIANT: it is what is at the device's path.
+    pub(super) fn open_device() -> Result<Self, LiveUpdateError> {
+        // INVARIANT: the device's path leads to the device.
         Self::open(Path::new(DEVICE))
     }
 
-    /// Opens another file, which takes none of the calls.
+    /// Opens another file, which takes none of the requests.
     #[cfg(test)]
-    pub(super) fn open_other(path: &str) -> Result<Self, Errno> {
+    pub(super) fn open_other(path: &str) -> Result<Self, LiveUpdateError> {
         assert!(["/", "/dev/null", "/nowhere", "/dev/null/below"].contains(&path));
         Self::open(Path::new(path))
     }
 
-    fn open(path: &Path) -> Result<Self, Errno> {
+    fn open(path: &Path) -> Result<Self, LiveUpdateError> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        retry_on_intr(|| open(path, flags, Mode::empty())).map(Self)
+        retry_on_intr(|| open(path, flags, Mode::empty()))
+            .map(Self)
+            .map_err(|errno| LiveUpdateError::from_errno(LiveUpdateOperation::Open, errno))
     }
 
-    /// Takes a descriptor if it is that of a session, or gives it back.
+    /// Takes the descriptor of a session, or returns it if it is something else.
     pub(super) fn from_session(fd: OwnedFd) -> Result<Self, OwnedFd> {
-        // INVARIANT: only the kernel gives a file a link text that begins so: those of files with a
-        // path begin with a slash, and of the others only LUO's have this name.
+        // INVARIANT: only a session's link begins like this. The link of a file with a path begins
+        // with a slash, and of the other files only those of LUO have this name: proc_pid_fd(5).
         let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
         match link {
             Ok(link) if link.as_os_str().as_bytes().starts_with(SESSION_LINK) => Ok(Self(fd)),
@@ -223,30 +230,37 @@ impl LuoFd {
         }
     }
 
-    /// Makes a call, again if a signal interrupts it.
-    pub(super) fn call<T: Argument>(&self, argument: &mut T) -> Result<(), Errno> {
+    /// Makes a request, and repeats it if a signal interrupts it.
+    pub(super) fn request<T: Argument>(&self, argument: &mut T) -> Result<(), LiveUpdateError> {
         retry_on_intr(|| {
-            // SAFETY: the argument has the layout the kernel expects for this number (`Argument`),
-            // and the descriptor takes these calls, by the type's invariant.
-            unsafe { rustix::ioctl::ioctl(&self.0, Call(&mut *argument)) }
+            // SAFETY: the argument has the layout that the kernel expects for this number
+            // (`Argument`), and the descriptor takes these requests, by the type's invariant.
+            unsafe { rustix::ioctl::ioctl(&self.0, Request(&mut *argument)) }
         })
+        .map_err(|errno| LiveUpdateError::from_errno(T::OPERATION, errno))
     }
 
-    /// Makes a call and takes the descriptor that it answers with.
-    pub(super) fn call_for_fd<T: Answer>(&self, mut argument: T) -> Result<OwnedFd, Errno> {
-        self.call(&mut argument)?;
+    /// Makes a request that is answered with a descriptor, and returns the descriptor.
+    pub(super) fn request_fd<T: Answer>(
+        &self,
+        mut argument: T,
+    ) -> Result<OwnedFd, LiveUpdateError> {
+        self.request(&mut argument)?;
         match argument.fd() {
-            fd if fd < 0 => Err(Errno::BADF),
-            // SAFETY: the call succeeded, so the kernel has just made the descriptor for this
+            fd if fd < 0 => Err(LiveUpdateError::from_errno(T::OPERATION, Errno::BADF)),
+            // SAFETY: the request succeeded, so the kernel has just made this descriptor for this
             // process and told nobody else (`Answer`).
             fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         }
     }
 
-    /// Makes a call and takes the session that it answers with.
-    pub(super) fn call_for_session<T: SessionAnswer>(&self, argument: T) -> Result<Self, Errno> {
-        // INVARIANT: what these calls answer with is a session (`SessionAnswer`).
-        self.call_for_fd(argument).map(Self)
+    /// Makes a request that is answered with a session, and returns the session.
+    pub(super) fn request_session<T: SessionAnswer>(
+        &self,
+        argument: T,
+    ) -> Result<Self, LiveUpdateError> {
+        // INVARIANT: these requests are answered with a session (`SessionAnswer`).
+        self.request_fd(argument).map(Self)
     }
 
     pub(super) fn into_fd(self) -> OwnedFd {
@@ -260,21 +274,22 @@ impl AsFd for LuoFd {
     }
 }
 
-/// What `/proc/self/fd` says of a session, before its name.
+/// How the link of a session in `/proc/self/fd` begins, before the session's name.
 const SESSION_LINK: &[u8] = b"anon_inode:[luo_session] ";
 
-/// The argument of a call that answers with a new descriptor.
+/// The argument of a request that is answered with a new descriptor.
 ///
 /// # Safety
-/// After the call has succeeded, `fd` is what the kernel stored: a descriptor that nobody else owns.
+/// After the request has succeeded, `fd` returns what the kernel stored: a descriptor that nobody else
+/// owns.
 pub(super) unsafe trait Answer: Argument {
     fn fd(&self) -> i32;
 }
 
-/// The argument of a call that answers with a session.
+/// The argument of a request that is answered with a session.
 ///
 /// # Safety
-/// The descriptor is that of a session.
+/// The new descriptor is that of a session.
 pub(super) unsafe trait SessionAnswer: Answer {}
 
 macro_rules! answers {
@@ -299,11 +314,11 @@ unsafe impl SessionAnswer for RetrieveSession {}
 mod tests {
     use super::*;
 
-    /// By hand from the header: `_IO(0xBA, nr)` is direction 0 and size 0 in the upper 16 bits,
-    /// then the type, then the number.
+    /// Worked out by hand from the header: `_IO(0xBA, nr)` has direction 0 and size 0 in the upper 16
+    /// bits, then the type, then the number.
     #[test]
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    fn opcodes_are_those_of_the_header() {
+    fn opcodes_match_the_header() {
         assert_eq!(CreateSession::OPCODE, 0xba00);
         assert_eq!(RetrieveSession::OPCODE, 0xba01);
         assert_eq!(PreserveFd::OPCODE, 0xba40);
@@ -313,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_tell_their_size() {
+    fn arguments_store_their_size() {
         assert_eq!(CreateSession::new([0; 64]).size, 72);
         assert_eq!(RetrieveSession::new([0; 64]).size, 72);
         assert_eq!(PreserveFd::new(3, 7).size, 16);

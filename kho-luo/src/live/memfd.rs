@@ -1,6 +1,7 @@
-//! A memory of blocks in a session, in one call, and the head of its set with it.
+//! Preserves and retrieves a memfd of blocks together with the head of a set in it.
 //!
-//! The head is in the first block of the file, which [`MemfdMemory`] leaves free: see [`MemfdHead`].
+//! The head is stored in the first block of the file, which [`MemfdMemory`] never gives out: see
+//! [`MemfdHead`].
 #![allow(unsafe_code)]
 
 use bytemuck::{Pod, Zeroable};
@@ -12,10 +13,11 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 
-use super::error::{PreserveError, RetrieveError};
+use super::error::LiveUpdateError;
 use super::session::Session;
+use crate::report::readable_debug;
 
-/// What [`store_head`] writes at the start of a memfd's first block: where the set is, and of what.
+/// The head of a set, as [`store_head`] stores it at the start of a memfd's first block.
 ///
 /// ```text
 /// offset  0          8          12           16      24            32              64
@@ -26,20 +28,20 @@ use super::session::Session;
 /// ```
 ///
 /// Numbers are in the byte order of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct MemfdHead {
-    /// [`MemfdHead::MAGIC`].
+    /// The magic number: [`MemfdHead::MAGIC`].
     pub magic: [u8; 8],
-    /// [`MemfdHead::VERSION`].
+    /// The version of this structure: [`MemfdHead::VERSION`].
     pub version: u32,
-    /// Size of the file's blocks in bytes.
+    /// The size of the file's blocks in bytes.
     pub block_size: u32,
-    /// Offset of the set's first block in the file; 0 for an empty set.
+    /// The offset of the set's first block in the file. 0 if the set is empty.
     pub head: PhysAddr,
-    /// [`EntryLayout::fingerprint`](kho_block::EntryLayout::fingerprint) of the set's entries.
+    /// The [fingerprint](kho_block::EntryLayout::fingerprint) of the set's entries.
     pub fingerprint: u64,
-    /// Name of the entries, cut to 32 bytes, for messages; then zeros.
+    /// The name of the entries, for messages only: truncated to 32 bytes, padded with zeros.
     pub entry_name: [u8; 32],
 }
 
@@ -55,13 +57,13 @@ const _: () = {
 };
 
 impl MemfdHead {
-    /// What it begins with.
+    /// The first bytes of the structure.
     pub const MAGIC: [u8; 8] = *b"kho-head";
 
-    /// The version that is written, and the only one that is read.
+    /// The version that is written, and the only one that can be read.
     pub const VERSION: u32 = 1;
 
-    /// For a set in a memfd with blocks of `block_size` bytes.
+    /// Creates the structure for a set in a memfd with blocks of `block_size` bytes.
     fn new<T: Entry>(head: SetHead<T>, block_size: u32) -> Self {
         Self {
             magic: Self::MAGIC,
@@ -73,7 +75,7 @@ impl MemfdHead {
         }
     }
 
-    /// The head of a set of `T`, if that is what this says.
+    /// Returns the head, after checking that the set's entries are `T`.
     fn typed<T: Entry>(&self, block_size: u32) -> Result<SetHead<T>, HeadError> {
         if self.magic != Self::MAGIC {
             return Err(HeadError::NoHead);
@@ -93,79 +95,79 @@ impl MemfdHead {
     }
 }
 
-/// The head of a set could not be read from, or written to, the first block of a memfd.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// The error of storing the head of a set in the first block of a memfd, or of loading it.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// The file could not be read or written, or is not such a memfd.
-    #[error("{0}")]
+    /// The file can't be read or written, or is not such a memfd.
+    #[error(transparent)]
     Memfd(#[from] MemfdError),
     /// The file is too short for a head.
     #[error("the file has {len} bytes, too few for the head of a set")]
     TooShort {
-        /// How many of the head's bytes there are.
+        /// The number of bytes that could be read.
         len: usize,
     },
     /// The file does not begin with a head.
     #[error("the file does not begin with the head of a set")]
     NoHead,
-    /// The head is of another version.
-    #[error("the head is of version {found}, where this crate knows {}", MemfdHead::VERSION)]
+    /// The head has another version.
+    #[error("the head has version {found}, but this crate knows {}", MemfdHead::VERSION)]
     Version {
-        /// The version.
+        /// The version that was found.
         found: u32,
     },
-    /// The file's blocks have another size.
-    #[error("the file has blocks of {found} bytes, where {expected} were expected")]
+    /// The blocks of the file have another size.
+    #[error("the file has blocks of {found} bytes, but {expected} were expected")]
     BlockSize {
         /// The size in the head.
         found: u32,
         /// The size that was expected.
         expected: u32,
     },
-    /// The set is of other entries, or of another version of them.
-    #[error("the entries are {found:?} of another layout than {expected:?} has here")]
+    /// The set has other entries, or another version of them.
+    #[error("the layout of the entries, {found:?}, is not that of {expected:?} in this program")]
     Entries {
-        /// Name of the entries in the file.
+        /// The name of the entries in the file.
         found: String,
-        /// Name of the entries that were expected.
+        /// The name of the entries that were expected.
         expected: &'static str,
     },
 }
 
-/// A memory could not be preserved. Nothing is lost: the file is given back.
-#[derive(Debug, Error)]
-#[error("can't preserve the memory: {kind}")]
+/// The error of preserving a memfd of blocks. It gives the file back, so nothing is lost.
+#[derive(Error)]
+#[error("the memfd is not preserved: {kind}")]
 #[non_exhaustive]
-pub struct PreserveMemoryError {
-    /// Why not.
-    pub kind: PreserveMemoryErrorKind,
-    /// The file, no longer mapped. It may have its head already, and be sealed.
+pub struct PreserveMemfdError {
+    /// Why the memfd could not be preserved.
+    pub kind: PreserveMemfdErrorKind,
+    /// The file, no longer mapped. Its head may have been stored, and it may have been sealed.
     pub fd: OwnedFd,
 }
 
-/// Why a memory could not be preserved.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a memfd of blocks could not be preserved.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum PreserveMemoryErrorKind {
-    /// The head could not be written.
-    #[error("{0}")]
+pub enum PreserveMemfdErrorKind {
+    /// The head can't be stored.
+    #[error("can't store the head: {0}")]
     Head(HeadError),
-    /// The file could not be sealed.
-    #[error("{0}")]
+    /// The file can't be sealed.
+    #[error("can't seal the file: {0}")]
     Seal(MemfdError),
-    /// The session does not take the file.
+    /// The session does not accept the file.
     #[error("{0}")]
-    Preserve(PreserveError),
+    Preserve(LiveUpdateError),
 }
 
-/// A memory could not be retrieved.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// The error of retrieving a memfd of blocks.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum RetrieveMemoryError {
-    /// The session does not give the file out.
+pub enum RetrieveMemfdError {
+    /// The file can't be retrieved from the session.
     #[error(transparent)]
-    Retrieve(#[from] RetrieveError),
+    Retrieve(#[from] LiveUpdateError),
     /// The file does not begin with the head of such a set.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -174,38 +176,57 @@ pub enum RetrieveMemoryError {
     Memfd(#[from] MemfdError),
 }
 
-impl From<FromFdError> for RetrieveMemoryError {
-    /// Drops the descriptor: until the session is finished, it can be retrieved again.
+readable_debug!(HeadError, PreserveMemfdError, PreserveMemfdErrorKind, RetrieveMemfdError);
+
+impl From<FromFdError> for RetrieveMemfdError {
+    /// Drops the descriptor. The file can be retrieved again until the session is finished.
     fn from(error: FromFdError) -> Self {
         Self::Memfd(error.error)
     }
 }
 
-/// Writes the head of a set into the first block of the memfd that the set was handed over in, and
-/// gives out the file, no longer mapped: to be preserved, sealed, or passed on.
+/// Stores the head of a set in the first block of the memfd in which the set was handed over.
+///
+/// Returns the file, no longer mapped, to be sealed, preserved or passed to another process.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use kho_block::{BlockSet, MemfdMemory};
+/// use kho_luo::{LuoFile, load_head, store_head};
+///
+/// let memory = MemfdMemory::new("files")?;
+/// let mut set = BlockSet::new_in(&memory);
+/// set.push(LuoFile::new("memfd-v2".try_into()?, 0x6a_0000, 7))?;
+/// let head = set.hand_over();
+/// let fd = store_head(memory, head)?;
+/// assert_eq!(load_head::<LuoFile, 4096>(&fd)?, head);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// The file could not be written. It is given back.
+/// The file can't be written. The error gives it back.
 pub fn store_head<T: Entry, const BLOCK_SIZE: usize>(
     memory: MemfdMemory<BLOCK_SIZE>,
     head: SetHead<T>,
-) -> Result<OwnedFd, PreserveMemoryError> {
+) -> Result<OwnedFd, PreserveMemfdError> {
     let fd = memory.into_fd();
     let bytes = MemfdHead::new(head, block_size::<BLOCK_SIZE>());
     match write_all(&fd, bytemuck::bytes_of(&bytes)) {
         Ok(()) => Ok(fd),
         Err(error) => {
-            let kind = PreserveMemoryErrorKind::Head(HeadError::Memfd(error));
-            Err(PreserveMemoryError { kind, fd })
+            let kind = PreserveMemfdErrorKind::Head(HeadError::Memfd(error));
+            Err(PreserveMemfdError { kind, fd })
         }
     }
 }
 
-/// Reads the head that [`store_head`] has written. What it leads to is not checked yet: restoring
-/// the set does that.
+/// Loads the head that [`store_head`] stored in a memfd.
+///
+/// This checks the head, but not the set to which it leads. Restoring the set does that.
 ///
 /// # Errors
-/// The file can't be read, or does not begin with the head of such a set.
+/// The file can't be read, or does not begin with the head of a set of `T` in blocks of this size.
 pub fn load_head<T: Entry, const BLOCK_SIZE: usize>(
     fd: impl AsFd,
 ) -> Result<SetHead<T>, HeadError> {
@@ -231,7 +252,7 @@ const fn block_size<const BLOCK_SIZE: usize>() -> u32 {
 
 fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> Result<(), MemfdError> {
     let mut offset = 0;
-    // To write beyond the limit, also inside of a longer file, would end the process: write(2).
+    // Writing past RLIMIT_FSIZE kills the process, even within a longer file: write(2).
     let len = bytes.len() as u64;
     if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < len) {
         return Err(MemfdError::FileSizeLimit { len });
@@ -254,14 +275,17 @@ fn system(call: &'static str, errno: Errno) -> MemfdError {
     MemfdError::System { call, errno: errno.raw_os_error() }
 }
 
-/// A [`MemfdMemory`] and the head of a set in it, in one call each.
+/// Preserves and retrieves a [`MemfdMemory`] together with the head of a set in it.
 impl Session {
-    /// Seals a memory against every change and preserves it, with the head of the set that was
-    /// handed over in it. The next kernel keeps the seals, so the successor views the set in place,
-    /// whoever else has had the file.
+    /// Seals a memfd of blocks against every change, and preserves it together with the head of the set
+    /// that was handed over in it.
     ///
-    /// What comes back can be viewed on; it may be dropped, for the session holds the file. What a
-    /// session does to a memfd's holes and length, [`preserve`](Self::preserve) says.
+    /// The new kernel keeps the seals. So the successor can view the set in place, no matter who else
+    /// has had the file.
+    ///
+    /// The sealed memfd that is returned can be used to view the set. It may be dropped, because the
+    /// session holds the file. For what a session does to the holes and the length of a memfd, see
+    /// [`preserve_fd`](Self::preserve_fd).
     ///
     /// ```no_run
     /// use kho_block::{BlockSet, MemfdMemory, SetView};
@@ -276,11 +300,11 @@ impl Session {
     /// set.push(Counter { value: 42 })?;
     /// let head = set.hand_over();
     /// let session = LiveUpdate::open()?.create_session("counters")?;
-    /// session.preserve_sealed(memory, head, 1)?;
+    /// session.preserve_sealed_memfd(memory, head, 1)?;
     ///
-    /// // In the next kernel.
+    /// // In the new kernel.
     /// let session = LiveUpdate::open()?.retrieve_session("counters")?;
-    /// let (memory, head) = session.retrieve_sealed::<Counter, 4096>(1)?;
+    /// let (memory, head) = session.retrieve_sealed_memfd::<Counter, 4096>(1)?;
     /// let set = SetView::restore(&memory, head)?;
     /// assert_eq!(set[0].value, 42);
     /// session.finish()?;
@@ -288,94 +312,151 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// The head could not be written, the file not be sealed, or the session does not take it. The
+    /// The head can't be stored, the file can't be sealed, or the session does not accept it. The
     /// error gives the file back.
-    pub fn preserve_sealed<T: Entry, const BLOCK_SIZE: usize>(
+    pub fn preserve_sealed_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
         head: SetHead<T>,
         token: u64,
-    ) -> Result<SealedMemfd<BLOCK_SIZE>, PreserveMemoryError> {
+    ) -> Result<SealedMemfd<BLOCK_SIZE>, PreserveMemfdError> {
         let fd = store_head(memory, head)?;
-        let sealed = SealedMemfd::seal(fd).map_err(|seal| PreserveMemoryError {
-            kind: PreserveMemoryErrorKind::Seal(seal.error),
+        let sealed = SealedMemfd::seal(fd).map_err(|seal| PreserveMemfdError {
+            kind: PreserveMemfdErrorKind::Seal(seal.error),
             fd: seal.fd,
         })?;
-        match self.preserve(&sealed, token) {
+        match self.preserve_fd(&sealed, token) {
             Ok(()) => Ok(sealed),
             Err(error) => {
-                let kind = PreserveMemoryErrorKind::Preserve(error);
-                Err(PreserveMemoryError { kind, fd: sealed.into_fd() })
+                let kind = PreserveMemfdErrorKind::Preserve(error);
+                Err(PreserveMemfdError { kind, fd: sealed.into_fd() })
             }
         }
     }
 
-    /// Retrieves a memory that was [sealed and preserved](Self::preserve_sealed), and the head of
-    /// its set.
+    /// Retrieves a memfd of blocks that was preserved [sealed](Self::preserve_sealed_memfd), and the
+    /// head of its set.
     ///
     /// # Errors
-    /// The session has no such file, it is not sealed, or does not begin with the head of a set of
-    /// `T`.
-    pub fn retrieve_sealed<T: Entry, const BLOCK_SIZE: usize>(
+    /// The file can't be [retrieved](Self::retrieve_fd), is not sealed, or does not begin with the head
+    /// of a set of `T`.
+    pub fn retrieve_sealed_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         token: u64,
-    ) -> Result<(SealedMemfd<BLOCK_SIZE>, SetHead<T>), RetrieveMemoryError> {
-        let fd = self.retrieve(token)?;
+    ) -> Result<(SealedMemfd<BLOCK_SIZE>, SetHead<T>), RetrieveMemfdError> {
+        let fd = self.retrieve_fd(token)?;
         let head = load_head::<T, BLOCK_SIZE>(&fd)?;
         Ok((SealedMemfd::open_with_block_size(fd)?, head))
     }
 
-    /// Preserves a memory unsealed, with the head of the set that was handed over in it: for a
-    /// successor that goes on writing in it.
+    /// Preserves a memfd of blocks without sealing it, together with the head of the set that was handed
+    /// over in it. The successor can write in it.
     ///
-    /// The file is no longer mapped, and what comes back may be dropped, for the session holds the
-    /// file. As long as it does, the file can't change its size: reserve before what there will be to
-    /// write, for the successor to fill. Blocks that were never used become memory now: the session
-    /// [fills holes](Self::preserve).
+    /// Returns the file, no longer mapped. It may be dropped, because the session holds the file. As
+    /// long as it does, the length of the file is frozen: reserve the blocks that the successor will
+    /// need before. Blocks that were never used take memory from now on, because the session
+    /// [fills holes](Self::preserve_fd).
     ///
-    /// The file must be one that may be executed, as [`MemfdMemory`] makes it where the system allows
-    /// that; else the successor gets it [sealed](Self::preserve), and can only view it.
+    /// The file must be executable, which [`MemfdMemory`] makes it if the system allows that. Otherwise
+    /// the successor gets it [sealed](Self::preserve_fd) and can only view it.
+    ///
+    /// ```no_run
+    /// use kho_block::{BlockSet, MemfdMemory};
+    /// use kho_luo::{LiveUpdate, LuoFile};
+    ///
+    /// let memory = MemfdMemory::new("files")?;
+    /// let mut set = BlockSet::new_in(&memory);
+    /// set.push(LuoFile::new("memfd-v2".try_into()?, 0x6a_0000, 7))?;
+    /// let head = set.hand_over();
+    /// let session = LiveUpdate::open()?.create_session("files")?;
+    /// session.preserve_memfd(memory, head, 1)?;
+    ///
+    /// // In the new kernel.
+    /// let session = LiveUpdate::open()?.retrieve_session("files")?;
+    /// // SAFETY: nobody else retrieves this file.
+    /// let (memory, head) = unsafe { session.retrieve_memfd::<LuoFile, 4096>(1)? };
+    /// let mut set = BlockSet::restore(&memory, head)?;
+    /// set.clear();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// The head could not be written, or the session does not take the file. The error gives the
-    /// file back.
-    pub fn preserve_memory<T: Entry, const BLOCK_SIZE: usize>(
+    /// The head can't be stored, or the session does not accept the file. The error gives the file back.
+    pub fn preserve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
         head: SetHead<T>,
         token: u64,
-    ) -> Result<OwnedFd, PreserveMemoryError> {
+    ) -> Result<OwnedFd, PreserveMemfdError> {
         let fd = store_head(memory, head)?;
-        match self.preserve(&fd, token) {
+        match self.preserve_fd(&fd, token) {
             Ok(()) => Ok(fd),
             Err(error) => {
-                let kind = PreserveMemoryErrorKind::Preserve(error);
-                Err(PreserveMemoryError { kind, fd })
+                let kind = PreserveMemfdErrorKind::Preserve(error);
+                Err(PreserveMemfdError { kind, fd })
             }
         }
     }
 
-    /// Retrieves a memory that was [preserved unsealed](Self::preserve_memory), and the head of its
-    /// set. Every block is preserved: claim the set, and what hangs on it, then
-    /// [free the rest](MemfdMemory::free_preserved). The file can grow again.
+    /// Retrieves a memfd of blocks that was preserved [unsealed](Self::preserve_memfd), and the head of
+    /// its set.
+    ///
+    /// Every block is preserved. Restore the set and the sets nested in it, then
+    /// [free the other blocks](MemfdMemory::free_preserved). The file can grow again.
     ///
     /// # Errors
-    /// The session has no such file, it is sealed, or does not begin with the head of a set of `T`.
-    /// A file that was not to be executed [comes out sealed](Self::preserve): retrieve it as a
-    /// [sealed one](Self::retrieve_sealed).
+    /// The file can't be [retrieved](Self::retrieve_fd), is sealed, or does not begin with the head of
+    /// a set of `T`. A file that must not be executed [is sealed](Self::preserve_fd): use
+    /// [`retrieve_sealed_memfd`](Self::retrieve_sealed_memfd) for it.
     ///
     /// # Safety
-    /// As for [`MemfdMemory::from_fd`]: until the memory is dropped, nobody else writes the file
-    /// (invariant I4 of `kho_block`). Whoever has this session can retrieve it again, so nobody else
-    /// does.
-    pub unsafe fn retrieve_memory<T: Entry, const BLOCK_SIZE: usize>(
+    /// The same as for [`MemfdMemory::from_fd`]: nobody else writes in the file until the memory is
+    /// dropped (invariant I4 of `kho_block`). Whoever has this session can retrieve the file again, so
+    /// nobody else may use the session for that.
+    pub unsafe fn retrieve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         token: u64,
-    ) -> Result<(MemfdMemory<BLOCK_SIZE>, SetHead<T>), RetrieveMemoryError> {
-        let fd = self.retrieve(token)?;
+    ) -> Result<(MemfdMemory<BLOCK_SIZE>, SetHead<T>), RetrieveMemfdError> {
+        let fd = self.retrieve_fd(token)?;
         let head = load_head::<T, BLOCK_SIZE>(&fd)?;
-        // SAFETY: the caller's promise is the same one (I4).
+        // SAFETY: the caller promises the same (I4).
         let memory = unsafe { MemfdMemory::from_fd(fd) }?;
         Ok((memory, head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kho_block::{BlockSet, SetView};
+
+    use super::*;
+    use crate::abi::LuoFile;
+    use crate::live::error::LiveUpdateErrorKind;
+    use crate::live::ioctl::LuoFd;
+
+    #[test]
+    fn a_memfd_that_is_not_preserved_is_given_back_with_its_head() {
+        // A session that knows no requests.
+        let session = Session::new(LuoFd::open_other("/dev/null").unwrap());
+        for seal in [true, false] {
+            let memory = MemfdMemory::new("kho-luo-test").unwrap();
+            let mut set = BlockSet::<LuoFile, _>::new_in(&memory);
+            set.push(LuoFile::new("memfd-v2".try_into().unwrap(), 1, 2)).unwrap();
+            let head = set.hand_over();
+            let error = if seal {
+                session.preserve_sealed_memfd(memory, head, 1).unwrap_err()
+            } else {
+                session.preserve_memfd(memory, head, 1).unwrap_err()
+            };
+            let PreserveMemfdErrorKind::Preserve(cause) = &error.kind else { panic!("{error}") };
+            assert_eq!(cause.kind, LiveUpdateErrorKind::UnknownRequest);
+            assert_eq!(load_head::<LuoFile, 4096>(&error.fd), Ok(head));
+            let sealed = if seal {
+                SealedMemfd::open(error.fd).unwrap()
+            } else {
+                SealedMemfd::seal(error.fd).unwrap()
+            };
+            assert_eq!(SetView::restore(&sealed, head).unwrap()[0].token, 2);
+        }
     }
 }

@@ -1,112 +1,151 @@
-//! A session and its files.
+//! A session, and the files in it.
 
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use thiserror::Error;
 
-use super::error::{FinishError, GetNameError, PreserveError, RetrieveError};
+use super::error::{LiveUpdateError, LiveUpdateErrorKind, LiveUpdateOperation};
 use super::ioctl::{Finish, GetName, LuoFd, PreserveFd, RetrieveFd};
 use crate::name::SessionName;
+use crate::report::readable_debug;
 
-/// A session: a named set of files that cross to the next kernel together.
+/// A named set of files that are handed over to the new kernel together.
 ///
-/// What was [created](crate::LiveUpdate::create_session) takes files to preserve; what was
-/// [retrieved](crate::LiveUpdate::retrieve_session) gives them out. It is a descriptor, which can be
-/// passed on: to a service manager, that keeps it, or to the process that is to use it.
+/// Files are preserved in a session that was [created](crate::LiveUpdate::create_session), and
+/// retrieved from one that was [retrieved](crate::LiveUpdate::retrieve_session). A session is a
+/// descriptor, which can be passed to another process: to a service manager that keeps it open, or to
+/// the process that needs the files.
+///
+/// # References
+///
+/// - Linux: `Documentation/userspace-api/liveupdate.rst`, `include/uapi/linux/liveupdate.h`
 #[derive(Debug)]
 pub struct Session {
     fd: LuoFd,
 }
 
-/// A descriptor is not that of a session. It is given back.
-#[derive(Debug, Error)]
-#[error("the descriptor is not that of a session, or /proc is not there to tell")]
+/// The error for a descriptor that is not that of a session. It gives the descriptor back.
+#[derive(Error)]
+#[error("the descriptor is not that of a session, or /proc is not mounted to tell")]
 #[non_exhaustive]
-pub struct NotASession {
-    /// The descriptor.
+pub struct SessionFromFdError {
+    /// The descriptor, as it was passed.
     pub fd: OwnedFd,
 }
+
+readable_debug!(SessionFromFdError);
 
 impl Session {
     pub(super) fn new(fd: LuoFd) -> Self {
         Self { fd }
     }
 
-    /// The session that a descriptor stands for, which came from another process.
+    /// Creates a session from its descriptor, which another process may have sent.
     ///
     /// # Errors
-    /// The descriptor is not that of a session, as far as `/proc/self/fd` tells.
-    pub fn from_fd(fd: OwnedFd) -> Result<Self, NotASession> {
+    /// `/proc/self/fd` does not show that the descriptor is that of a session.
+    ///
+    /// # References
+    ///
+    /// - [`proc_pid_fd(5)`](https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html)
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, SessionFromFdError> {
         match LuoFd::from_session(fd) {
             Ok(fd) => Ok(Self { fd }),
-            Err(fd) => Err(NotASession { fd }),
+            Err(fd) => Err(SessionFromFdError { fd }),
         }
     }
 
-    /// Preserves an open file under a token of your choice, by which the next kernel knows it. The
-    /// descriptor may be closed afterwards; the session holds the file.
+    /// Preserves an open file under a token, by which the new kernel can retrieve it.
     ///
-    /// Linux 7.2 and 7.3 take memfds, and not those of huge pages (hugetlb). Of a memfd there cross its
-    /// bytes, its length, its seals and the position of this open file, as it is when the next kernel is
-    /// started. Its name, its mode and `FD_CLOEXEC` do not. From now on, until the session is closed:
+    /// You choose the token. The session holds the file, so the descriptor may be closed afterwards.
+    ///
+    /// Linux 7.2 and 7.3 can preserve memfds, except those of huge pages (hugetlb). The new kernel gets
+    /// the memfd's bytes, its length, its seals, and the file position at the time it is started. It
+    /// does not get the name, the mode or `FD_CLOEXEC`. From this call until the session is closed:
     ///
     /// - **The length is frozen.** Growing, shrinking, `fallocate` and punching a hole fail with
-    ///   `EPERM`, though no seal says so. Reserve before what you will need. The bytes may still change.
-    /// - **Holes are filled.** A sparse file takes memory for all of its length from now on, and this
-    ///   call takes the time to allocate and zero it. All its pages are brought into memory and pinned.
-    /// - **Seals are as of this call.** Those that are added later do not cross.
+    ///   `EPERM`, although no seal shows it. Reserve what you will need before this call. The bytes may
+    ///   still change.
+    /// - **Holes are filled.** A sparse file takes memory for its whole length, and this call takes the
+    ///   time to allocate and zero it. All pages are brought into memory and pinned.
+    /// - **Later seals are lost.** The new kernel gets the seals that the file has at this call.
     ///
-    /// A memfd that may not be executed comes out sealed against writing: one that was made with
-    /// `MFD_NOEXEC_SEAL`, or where the sysctl `vm.memfd_noexec` is 1 or more. Its seal `F_SEAL_EXEC`
-    /// crosses and its mode does not. The next kernel makes an executable file, on which that seal
-    /// implies `F_SEAL_WRITE`, `F_SEAL_FUTURE_WRITE`, `F_SEAL_SHRINK` and `F_SEAL_GROW`. Make a memfd with
-    /// `MFD_EXEC` if the successor is to write in it.
+    /// A memfd that must not be executed is sealed against writing in the new kernel. That is a memfd
+    /// made with `MFD_NOEXEC_SEAL`, or any memfd if the sysctl `vm.memfd_noexec` is 1 or more. The reason
+    /// is that its seal `F_SEAL_EXEC` is handed over and its mode is not. The new kernel makes an
+    /// executable file, on which that seal implies `F_SEAL_WRITE`, `F_SEAL_FUTURE_WRITE`,
+    /// `F_SEAL_SHRINK` and `F_SEAL_GROW`. If the successor has to write in the memfd, make it with
+    /// `MFD_EXEC`.
     ///
-    /// Source: Linux 7.2, `mm/memfd_luo.c`.
+    /// ```no_run
+    /// use kho_luo::LiveUpdate;
+    /// # fn memory() -> std::os::fd::OwnedFd { unimplemented!() }
+    ///
+    /// let memfd = memory();
+    /// let session = LiveUpdate::open()?.create_session("vm1")?;
+    /// session.preserve_fd(&memfd, 1)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// The token is in use in this session, the file is preserved already or can't be, or the
-    /// session was retrieved and not created. The session is as it was before.
-    pub fn preserve(&self, fd: impl AsFd, token: u64) -> Result<(), PreserveError> {
+    /// The session has a file with this token, the file is already preserved or can't be, or the
+    /// session was retrieved, not created. The session is unchanged.
+    ///
+    /// # References
+    ///
+    /// - Linux 7.2: `kernel/liveupdate/luo_file.c`, `mm/memfd_luo.c`
+    /// - [`memfd_create(2)`](https://man7.org/linux/man-pages/man2/memfd_create.2.html),
+    ///   [`F_GET_SEALS(2const)`](https://man7.org/linux/man-pages/man2/F_GET_SEALS.2const.html)
+    pub fn preserve_fd(&self, fd: impl AsFd, token: u64) -> Result<(), LiveUpdateError> {
         let fd = fd.as_fd().as_raw_fd();
-        Ok(self.fd.call(&mut PreserveFd::new(fd, token))?)
+        self.fd.request(&mut PreserveFd::new(fd, token))
     }
 
-    /// Retrieves a file by the token under which it was preserved. In any order, and again: until
-    /// the session is finished, each call gives a descriptor of the same open file. It closes on
-    /// `exec`.
+    /// Retrieves a file by the token under which it was preserved.
     ///
-    /// A memfd has the bytes, the length and the seals that it was [preserved](Self::preserve) with, and
-    /// its position is where it was, not at the start: seek, or read by offset. It has no holes. It may
-    /// grow again, unless it is sealed. One that might not be executed is sealed against writing.
+    /// Files can be retrieved in any order. Until the session is finished, each call with the same token
+    /// returns a new descriptor of the same open file. The descriptor is closed on `exec`.
+    ///
+    /// A memfd has the bytes, the length and the seals with which it was
+    /// [preserved](Self::preserve_fd). Its position is where it was, not at the start: seek, or read by
+    /// offset. It has no holes. It can grow again, unless it is sealed. A memfd that must not be executed
+    /// is sealed against writing.
     ///
     /// # Errors
-    /// The session has no such token, the file can't be restored, or the session was created and
-    /// not retrieved.
-    pub fn retrieve(&self, token: u64) -> Result<OwnedFd, RetrieveError> {
-        Ok(self.fd.call_for_fd(RetrieveFd::new(token))?)
+    /// The session has no file with this token, the file can't be restored, or the session was created,
+    /// not retrieved. If the kernel failed to restore a file once, it fails again in the same way.
+    ///
+    /// # References
+    ///
+    /// - Linux 7.2: `kernel/liveupdate/luo_file.c`, `mm/memfd_luo.c`
+    pub fn retrieve_fd(&self, token: u64) -> Result<OwnedFd, LiveUpdateError> {
+        self.fd.request_fd(RetrieveFd::new(token))
     }
 
-    /// Ends a session that was retrieved: the kernel gives up the files, those that were not
-    /// retrieved with all that is in them. Closing a retrieved session does the same.
+    /// Finishes a session that was retrieved: the kernel releases its files.
+    ///
+    /// Files that have not been retrieved are lost. Closing a retrieved session does the same.
     ///
     /// # Errors
-    /// A file is not ready for it, or the session was created and not retrieved. Nothing has
-    /// changed; it may be tried again.
-    pub fn finish(&self) -> Result<(), FinishError> {
-        Ok(self.fd.call(&mut Finish::new())?)
+    /// A file is not ready to be finished, or the session was created, not retrieved. The session is
+    /// unchanged, and you may try again.
+    pub fn finish(&self) -> Result<(), LiveUpdateError> {
+        self.fd.request(&mut Finish::new())
     }
 
-    /// The session's name, from the kernel.
+    /// Returns the session's name, as the kernel tells it.
     ///
     /// # Errors
-    /// The kernel does not have the call.
-    pub fn name(&self) -> Result<SessionName, GetNameError> {
+    /// The kernel is too old to know this request.
+    pub fn name(&self) -> Result<SessionName, LiveUpdateError> {
         let mut argument = GetName::new();
-        self.fd.call(&mut argument)?;
-        Ok(SessionName::from_field(&argument.name)?)
+        self.fd.request(&mut argument)?;
+        SessionName::from_field(&argument.name).map_err(|error| {
+            let kind = LiveUpdateErrorKind::InvalidAnswer(error);
+            LiveUpdateError::without_errno(LiveUpdateOperation::GetName, kind)
+        })
     }
 
-    /// The session's descriptor.
+    /// Returns the descriptor of the session.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd.into_fd()
@@ -119,63 +158,51 @@ impl AsFd for Session {
     }
 }
 
+impl From<Session> for OwnedFd {
+    fn from(session: Session) -> Self {
+        session.into_fd()
+    }
+}
+
+impl TryFrom<OwnedFd> for Session {
+    type Error = SessionFromFdError;
+
+    fn try_from(fd: OwnedFd) -> Result<Self, SessionFromFdError> {
+        Self::from_fd(fd)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::CallError;
 
     fn other() -> Session {
         Session::new(LuoFd::open_other("/dev/null").unwrap())
     }
 
     #[test]
-    fn another_file_does_not_know_the_calls() {
+    fn another_file_does_not_know_the_requests() {
         let session = other();
-        let unknown = CallError::UnknownCall;
-        assert_eq!(session.preserve(&session, 1), Err(PreserveError::Call(unknown)));
-        assert_eq!(session.retrieve(1).unwrap_err(), RetrieveError::Call(unknown));
-        assert_eq!(session.finish(), Err(FinishError::Call(unknown)));
-        assert_eq!(session.name(), Err(GetNameError::UnknownCall));
-    }
-
-    /// A memory that is not taken comes back, with its head.
-    #[test]
-    fn a_memory_that_is_not_taken_comes_back() {
-        use kho_block::{BlockSet, MemfdMemory, SealedMemfd, SetView};
-
-        use crate::{LuoFile, PreserveMemoryErrorKind, load_head};
-
-        for seal in [true, false] {
-            let memory = MemfdMemory::new("kho-luo-test").unwrap();
-            let mut set = BlockSet::<LuoFile, _>::new_in(&memory);
-            set.push(LuoFile::new("memfd-v2".try_into().unwrap(), 1, 2)).unwrap();
-            let head = set.hand_over();
-            let error = if seal {
-                other().preserve_sealed(memory, head, 1).unwrap_err()
-            } else {
-                other().preserve_memory(memory, head, 1).unwrap_err()
-            };
-            let unknown = PreserveError::Call(CallError::UnknownCall);
-            assert_eq!(error.kind, PreserveMemoryErrorKind::Preserve(unknown));
-            assert_eq!(load_head::<LuoFile, 4096>(&error.fd), Ok(head));
-            let sealed = if seal {
-                SealedMemfd::open(error.fd).unwrap()
-            } else {
-                SealedMemfd::seal(error.fd).unwrap()
-            };
-            assert_eq!(SetView::restore(&sealed, head).unwrap()[0].token, 2);
+        for (error, operation) in [
+            (session.preserve_fd(&session, 1).unwrap_err(), LiveUpdateOperation::PreserveFd),
+            (session.retrieve_fd(1).unwrap_err(), LiveUpdateOperation::RetrieveFd),
+            (session.finish().unwrap_err(), LiveUpdateOperation::Finish),
+            (session.name().unwrap_err(), LiveUpdateOperation::GetName),
+        ] {
+            assert_eq!(error.operation, operation);
+            assert_eq!(error.kind, LiveUpdateErrorKind::UnknownRequest);
         }
     }
 
     #[test]
-    fn a_file_is_no_session() {
+    fn another_file_is_not_a_session() {
         let fd = other().into_fd();
         let number = fd.as_raw_fd();
         let error = Session::from_fd(fd).unwrap_err();
         assert_eq!(error.fd.as_raw_fd(), number);
-        // A file may have any name, but not one without a slash before it.
+        // A file may have any name, but its link begins with a slash.
         let options = rustix::fs::MemfdFlags::CLOEXEC;
         let named = rustix::fs::memfd_create("anon_inode:[luo_session] x", options).unwrap();
-        assert!(Session::from_fd(named).is_err());
+        assert!(Session::try_from(named).is_err());
     }
 }

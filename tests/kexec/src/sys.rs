@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::io;
 
 use kho_block::{MemfdMemory, SetHead};
-use kho_luo::{RetrieveMemoryError, Session};
+use kho_luo::{RetrieveMemfdError, Session};
 use rustix::fd::{AsRawFd, BorrowedFd};
 
 use crate::user_state::Tenant;
@@ -37,12 +37,12 @@ pub fn kexec_file_load(
 /// Retrieves a memory that the previous kernel handed over, to write in it.
 ///
 /// # Errors
-/// As for [`Session::retrieve_memory`].
-pub fn retrieve_memory(
+/// As for [`Session::retrieve_memfd`].
+pub fn retrieve_memfd(
     session: &Session,
     token: u64,
-) -> Result<(MemfdMemory, SetHead<Tenant>), RetrieveMemoryError> {
+) -> Result<(MemfdMemory, SetHead<Tenant>), RetrieveMemfdError> {
     // SAFETY: the agent is the only process of the guest and has no other descriptor of the file;
     // the session, which has, writes nothing.
-    unsafe { session.retrieve_memory(token) }
+    unsafe { session.retrieve_memfd(token) }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use kho_block::MemfdMemory;
-use kho_luo::{LiveUpdate, RetrieveError, RetrieveSessionError, Session};
+use kho_luo::{LiveUpdate, LiveUpdateErrorKind, Session};
 use kho_luo_kexec_test::{
     INITRD_PATH, KERNEL_ARGS, KERNEL_PATH, MARK, PORT, SECOND_KERNEL, content, sys, user_state,
     word_to_name,
@@ -95,7 +95,7 @@ impl Agent {
                     let (token, file) = parse_file(pair)?;
                     let fd = content::create(file, pages)?;
                     self.session(name)?
-                        .preserve(fd, token)
+                        .preserve_fd(&fd, token)
                         .with_context(|| format!("token {token}"))?;
                 }
                 Ok(String::new())
@@ -103,13 +103,13 @@ impl Agent {
             ["user-state", name, token] => {
                 let memory = MemfdMemory::new("user-state")?;
                 let head = user_state::create(&memory)?;
-                self.session(name)?.preserve_memory(memory, head, token.parse()?)?;
+                self.session(name)?.preserve_memfd(memory, head, token.parse()?)?;
                 Ok(user_state::ENTRIES.to_string())
             }
             ["sealed-user-state", name, token] => {
                 let memory = MemfdMemory::new("user-state")?;
                 let head = user_state::create(&memory)?;
-                self.session(name)?.preserve_sealed(memory, head, token.parse()?)?;
+                self.session(name)?.preserve_sealed_memfd(memory, head, token.parse()?)?;
                 Ok(user_state::ENTRIES.to_string())
             }
             // A memfd of no more than what it is made with.
@@ -122,7 +122,7 @@ impl Agent {
                 let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flag;
                 let fd = memfd_create("file", flags)?;
                 ftruncate(&fd, content::PAGE_SIZE as u64)?;
-                self.session(name)?.preserve(&fd, token.parse()?)?;
+                self.session(name)?.preserve_fd(&fd, token.parse()?)?;
                 Ok(seals(&fd)?)
             }
             ["kexec"] => load_second_kernel(),
@@ -142,7 +142,7 @@ impl Agent {
             ["absent", ref names @ ..] => {
                 for name in names {
                     match self.luo()?.retrieve_session(parse_name(name)?) {
-                        Err(RetrieveSessionError::Unknown) => {}
+                        Err(error) if error.kind == LiveUpdateErrorKind::UnknownSession => {}
                         other => bail!("session {name}: {other:?}"),
                     }
                 }
@@ -153,24 +153,29 @@ impl Agent {
                 let session = self.session(name)?;
                 for pair in files {
                     let (token, file) = parse_file(pair)?;
-                    let fd = session.retrieve(token).with_context(|| format!("token {token}"))?;
+                    let fd =
+                        session.retrieve_fd(token).with_context(|| format!("token {token}"))?;
                     content::check(fd, file).map_err(|found| anyhow!("token {token}: {found}"))?;
                 }
                 Ok(files.len().to_string())
             }
-            ["absent-token", name, token] => match self.session(name)?.retrieve(token.parse()?) {
-                Err(RetrieveError::UnknownToken) => Ok(String::new()),
-                other => bail!("{other:?}"),
-            },
+            ["absent-token", name, token] => {
+                match self.session(name)?.retrieve_fd(token.parse()?) {
+                    Err(error) if error.kind == LiveUpdateErrorKind::UnknownToken => {
+                        Ok(String::new())
+                    }
+                    other => bail!("{other:?}"),
+                }
+            }
             ["claim-user-state", name, token] => {
-                let (memory, head) = sys::retrieve_memory(self.session(name)?, token.parse()?)?;
+                let (memory, head) = sys::retrieve_memfd(self.session(name)?, token.parse()?)?;
                 Ok(user_state::claim(memory, head)?.to_string())
             }
             ["view-user-state", name, token] => {
-                let (memory, head) = self.session(name)?.retrieve_sealed(token.parse()?)?;
+                let (memory, head) = self.session(name)?.retrieve_sealed_memfd(token.parse()?)?;
                 Ok(user_state::view(&memory, head)?.to_string())
             }
-            ["seals", name, token] => seals(self.session(name)?.retrieve(token.parse()?)?),
+            ["seals", name, token] => seals(self.session(name)?.retrieve_fd(token.parse()?)?),
             ["warnings"] => warnings(),
             ["finish", ref names @ ..] => {
                 for name in names {

@@ -8,7 +8,7 @@ use kho_block::PhysAddr;
 use kho_luo::{LuoSession, LuoState};
 
 use super::kernel_reads::{Prepared, usual};
-use super::{Context, Scenario, resume};
+use crate::scenario::{Context, Scenario, resume};
 use crate::host::machine::{Answer, Machine, Second};
 use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 
@@ -154,7 +154,7 @@ fn shared_block(context: &Context) -> Result<String> {
         other.files.len() as u64,
     )?;
     prepared.store(head)?;
-    let ours = refused(&mut prepared, "is part of")?;
+    let ours = refused(&mut prepared, "belongs both to")?;
     let mut machine = prepared.machine;
     resume(&mut machine)?;
     for command in ["open", "retrieve rest big", "finish rest"] {

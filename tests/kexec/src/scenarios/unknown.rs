@@ -5,12 +5,12 @@ use std::mem::offset_of;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::{PhysAddr, ReadMemory};
-use kho_luo::{Compatible, LuoFile, Warning};
+use kho_luo::{CompatibleName, LuoFile, Warning};
 use kho_luo_kexec_test::content::PAGE_SIZE;
 
 use super::refusals::Reaction::{PanicsAtBoot, RefusesToOpen};
 use super::refusals::{refused, written};
-use super::{
+use crate::scenario::{
     Context, Expected, Scenario, check_no_warnings, check_second_kernel, read_state, words,
 };
 use crate::host::machine::{Answer, GuestRam, Machine};
@@ -60,8 +60,8 @@ const COUNTED: usize = 20;
 
 fn root_version(context: &Context) -> Result<String> {
     let (mut prepared, state, _) = written(context)?;
-    prepared.machine.ram().write(state.addr, b"luo-v6\0\0")?;
-    let ours = refused(&mut prepared, "of version \"luo-v6\"")?;
+    prepared.machine.ram().write(state.root_addr, b"luo-v6\0\0")?;
+    let ours = refused(&mut prepared, "version is \"luo-v6\"")?;
     let kernel = PanicsAtBoot.expect(&mut prepared.machine, "incompatible with 'luo-v5'")?;
     Ok(format!("we: {ours}; kernel: {kernel}"))
 }
@@ -71,7 +71,7 @@ fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     let block = state.session("big").context("no big session")?.file_blocks[1];
     let offset = HEADER_SIZE + 5 * size_of::<LuoFile>() + offset_of!(LuoFile, compatible);
-    prepared.stage.write(block, offset, &Compatible::new(handler)?.to_field())?;
+    prepared.stage.write(block, offset, &CompatibleName::new(handler)?.to_field())?;
     prepared.store(head)?;
     let read = read_state(&mut prepared.machine)?;
     let files = &read.session("big").context("no big session")?.files;
@@ -106,7 +106,9 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let files = &state.session("big").context("no big session")?.file_blocks;
     // What is to be there, and where its address is.
     let (what, from, link) = match place {
-        Place::Root => ("LUO's root", state.addr, link_to_root(&mut prepared.machine, state.addr)?),
+        Place::Root => {
+            ("LUO's root", state.root_addr, link_to_root(&mut prepared.machine, state.root_addr)?)
+        }
         Place::Sessions => {
             ("the sessions", state.session_blocks[1], field(state.session_blocks[0], NEXT)?)
         }
@@ -117,7 +119,7 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let to = unused_page(prepared.machine.ram())?;
     prepared.machine.ram().write(to, &page)?;
     prepared.machine.ram().write(link, bytemuck::bytes_of(&to))?;
-    let ours = refused(&mut prepared, &format!("{to}, part of {what}"))?;
+    let ours = refused(&mut prepared, &format!("{to}, which belongs to {what}"))?;
     ensure!(ours.ends_with("is not preserved"), "we refused it for another reason: {ours}");
 
     // Had the kernel used it by now, it would find something else: not to be foreseen.

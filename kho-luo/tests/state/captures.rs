@@ -1,24 +1,22 @@
-//! Two captures of what Linux 7.2.13 handed over: they decode to what was in the kernel, and what is
-//! written of the same sessions is the same, byte for byte.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
-
-mod common;
+//! Two captures of what Linux 7.2.13 handed over. Reading them gives what was in the kernel, and
+//! writing the same sessions gives the same bytes.
 
 use std::collections::BTreeMap;
 
-use common::{Capture, PAGE, addrs, captures, handed_over, kho_tree, list, number, tree};
+use crate::world::{
+    self, Capture, PAGE, addrs, captures, handed_over, kho_tree, list, number, tree,
+};
 use kho_block::{DumpMemory, PhysAddr};
 use kho_luo::{
-    KhoTree, LuoFile, LuoRoot, LuoState, PageMemory, Preserved, PreservedMap, SessionName,
-    StateError, TreeErrorKind, abi, write_sessions,
+    KhoTree, KhoTreeErrorKind, LuoFile, LuoRoot, LuoState, PageMemory, Preserved, PreservedMap,
+    SessionName, StateError, abi, write_sessions,
 };
 
 #[test]
-fn they_decode_to_what_was_there() {
+fn captures_decode_to_what_was_in_the_kernel() {
     for capture in captures() {
         let state = capture.world.read().unwrap();
-        assert_eq!(state.addr.get(), number(&capture.said["luo_pa"]));
+        assert_eq!(state.root_addr.get(), number(&capture.said["luo_pa"]));
         assert_eq!(state.root.compatible, abi::LUO_COMPATIBLE_FIELD);
         assert_eq!(state.root.liveupdate_num, number(&capture.said["liveupdate_num"]));
         assert_eq!(state.root.sessions.addr().get(), number(&capture.said["sessions_pa"]));
@@ -39,9 +37,9 @@ fn they_decode_to_what_was_there() {
     }
 }
 
-/// The numbers, without the JSON.
+/// Checks numbers that do not come from the JSON.
 #[test]
-fn known_numbers() {
+fn captures_have_the_known_numbers() {
     let counts = captures().map(|capture| {
         let state = capture.world.read().unwrap();
         let files: usize = state.sessions.iter().map(|session| session.files.len()).sum();
@@ -52,7 +50,7 @@ fn known_numbers() {
 }
 
 #[test]
-fn written_again_the_same_bytes() {
+fn writing_a_capture_again_gives_the_same_bytes() {
     for capture in captures() {
         let state = capture.world.read().unwrap();
         let files: Vec<Vec<LuoFile>> = state
@@ -60,7 +58,7 @@ fn written_again_the_same_bytes() {
             .iter()
             .map(|session| session.files.iter().map(|file| file.to_entry()).collect())
             .collect();
-        // The blocks in the order in which they are allocated.
+        // Blocks are allocated in this order.
         let order = state.sessions.iter().flat_map(|session| &session.file_blocks);
         let order: Vec<PhysAddr> = order.chain(&state.session_blocks).copied().collect();
         #[repr(C, align(4096))]
@@ -83,22 +81,22 @@ fn written_again_the_same_bytes() {
         drop(memory);
         let written: BTreeMap<u64, &[u8]> =
             order.iter().map(|addr| addr.get()).zip(pages.iter().map(|page| &page.0[..])).collect();
-        // All that was captured but the root and the global objects.
+        // Everything that was captured except the root and the global objects.
         let mut captured = capture.world.pages.clone();
-        captured.remove(&state.addr.get()).unwrap();
+        captured.remove(&state.root_addr.get()).unwrap();
         captured.remove(&state.root.flbs.get()).unwrap();
         assert!(written.keys().eq(captured.keys()));
         for (addr, page) in &captured {
             assert!(written[addr] == *page, "the page at {addr:#x} differs");
         }
-        // So is the root.
+        // The root is the same, too.
         let root = LuoRoot::new(state.root.liveupdate_num, head, state.root.flbs);
         assert_eq!(root, state.root);
-        assert_eq!(&capture.world.pages[&state.addr.get()][..32], bytemuck::bytes_of(&root));
+        assert_eq!(&capture.world.pages[&state.root_addr.get()][..32], bytemuck::bytes_of(&root));
     }
 }
 
-/// What is read of a capture through the tree, whose map was not captured.
+/// Returns what reading a capture through its tree must give. The tree's map was not captured.
 fn captured(capture: &Capture) -> LuoState {
     let mut state = capture.world.read().unwrap();
     assert_eq!(state.preserved, Preserved::NoTree);
@@ -109,33 +107,33 @@ fn captured(capture: &Capture) -> LuoState {
 }
 
 #[test]
-fn found_through_the_tree() {
+fn a_state_is_found_through_its_tree() {
     for capture in captures() {
         let bytes = kho_tree(capture.world.root);
         let mut image = capture.world.image();
-        // An older tree, something else that begins as a tree does, and the tree.
+        // An older tree, something else that starts like a tree, and the tree.
         let old = tree(&[("compatible", b"kho-v3\0")], vec![]);
         image.insert(PhysAddr::new(0x1000), &old).unwrap();
         image.insert(PhysAddr::new(0x2000), &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0][..]).unwrap();
         image.insert(PhysAddr::new(0x4000), &bytes).unwrap();
-        // Off a page: not looked at.
+        // Not at the start of a page, so it is not found.
         image.insert(PhysAddr::new(0x6800), &bytes).unwrap();
         let found: Vec<(PhysAddr, KhoTree)> = KhoTree::scan(&image, 0x800..1 << 30).collect();
         let [(addr, tree)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(addr.get(), 0x4000);
-        assert_eq!(tree.memory_map.get(), 0x1234_5000);
+        assert_eq!(tree.preserved_map.get(), 0x1234_5000);
         let names: Vec<&str> = tree.nodes.iter().map(|node| &*node.name).collect();
         assert_eq!(names, ["kexec-metadata", "LUO"]);
         assert_eq!(tree.node("kexec-metadata").unwrap().size, 76);
         let state = LuoState::from_tree(&image, *addr).unwrap();
         assert_eq!(state, captured(&capture));
-        // Outside of the range there is nothing to find.
+        // Nothing is found outside of the range.
         assert_eq!(KhoTree::scan(&image, 0x4001..1 << 30).count(), 0);
         assert_eq!(KhoTree::scan(&image, 0..0x4000).count(), 0);
     }
 }
 
-/// Of several trees, the one whose root is the latest; one that leads nowhere is passed over.
+/// The tree with the latest root is used. One that leads nowhere is skipped.
 #[test]
 fn the_latest_root_is_found() {
     let [capture, _] = captures();
@@ -150,11 +148,11 @@ fn the_latest_root_is_found() {
     for (index, tree) in trees.iter().chain([&nowhere]).enumerate() {
         image.insert(PhysAddr::new((index as u64 + 1) << 12), tree).unwrap();
     }
-    // The root at 0x10000 is older, the one at 0x20000 overwritten.
+    // The root at 0x10000 is older. The one at 0x20000 has been overwritten.
     image.insert(PhysAddr::new(0x1_0000), bytemuck::bytes_of(&older)).unwrap();
     image.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
     assert_eq!(LuoState::find(&image, 0..1 << 30), Ok(captured(&capture)));
-    assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().addr.get(), 0x1_0000);
+    assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().root_addr.get(), 0x1_0000);
     let mut changed = DumpMemory::new();
     for (addr, bytes) in image.pieces() {
         let bytes = if addr.get() == 0x1_0000 { bytemuck::bytes_of(&newer) } else { bytes };
@@ -164,20 +162,20 @@ fn the_latest_root_is_found() {
 }
 
 #[test]
-fn a_scan_ends_with_the_address_space() {
+fn a_scan_ends_at_the_end_of_the_address_space() {
     let image = DumpMemory::new();
     assert_eq!(KhoTree::scan(&image, u64::MAX - 0x5000..u64::MAX).count(), 0);
     assert_eq!(KhoTree::scan(&image, u64::MAX..u64::MAX).count(), 0);
 }
 
-/// Each way in which a tree can be wrong.
+/// Each fault of a tree has its own error.
 #[test]
-fn trees_that_are_wrong() {
-    type Kind = TreeErrorKind;
+fn wrong_trees_are_refused() {
+    type Kind = KhoTreeErrorKind;
     let number = 0x5000_u64.to_ne_bytes();
     let good: &[(&str, &[u8])] = &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &number)];
     assert!(KhoTree::parse(&tree(good, vec![])).is_ok());
-    // One of several names will do, as for the kernel.
+    // As for the kernel, one of several names is enough.
     let several: &[(&str, &[u8])] = &[("compatible", b"x\0kho-v4\0"), good[1]];
     assert!(KhoTree::parse(&tree(several, vec![])).is_ok());
 
@@ -189,7 +187,7 @@ fn trees_that_are_wrong() {
     long[4..8].copy_from_slice(&0x1_0001_u32.to_be_bytes());
     assert_eq!(KhoTree::parse(&long), Err(Kind::TooLarge { len: 0x1_0001 }));
     let short = &kho_tree(0)[..100];
-    assert!(matches!(KhoTree::parse(short), Err(Kind::Malformed(_))));
+    assert!(matches!(KhoTree::parse(short), Err(Kind::Malformed { .. })));
     assert_eq!(
         parse(&[("compatible", b"kho-v5\0"), good[1]], vec![]),
         Kind::Incompatible { found: Some("kho-v5".to_owned()) }
@@ -203,31 +201,31 @@ fn trees_that_are_wrong() {
     );
     let node = "LUO".to_owned();
     assert_eq!(
-        parse(good, vec![common::node("LUO", &[("blob-size", &number)])]),
+        parse(good, vec![world::node("LUO", &[("blob-size", &number)])]),
         Kind::Missing { node: node.clone(), property: "preserved-data" }
     );
     assert_eq!(
-        parse(good, vec![common::node("LUO", &[("preserved-data", &number)])]),
+        parse(good, vec![world::node("LUO", &[("preserved-data", &number)])]),
         Kind::Missing { node: node.clone(), property: "blob-size" }
     );
     let twelve: &[u8] = &[0; 12];
     assert_eq!(
         parse(
             good,
-            vec![common::node("LUO", &[("preserved-data", twelve), ("blob-size", &number)])]
+            vec![world::node("LUO", &[("preserved-data", twelve), ("blob-size", &number)])]
         ),
         Kind::NotANumber { node, property: "preserved-data", len: 12 }
     );
-    // The builder keeps no two nodes of one name: rename one in the bytes.
+    // The builder makes no two nodes with the same name, so one is renamed in the bytes.
     let mut twice = tree(good, vec![handed_over("LUO", 1, 32), handed_over("LUX", 1, 32)]);
     let at = twice.windows(4).position(|bytes| bytes == b"LUX\0").unwrap();
     twice[at + 2] = b'O';
     assert_eq!(KhoTree::parse(&twice), Err(Kind::Duplicate { node: "LUO".to_owned() }));
 
     let without = KhoTree::parse(&tree(good, vec![])).unwrap();
-    assert_eq!(without.luo(), Err(Kind::NoLuo));
+    assert_eq!(without.luo_root_addr(), Err(Kind::NoLuo));
     let small = KhoTree::parse(&tree(good, vec![handed_over("LUO", 0x5000, 31)])).unwrap();
-    assert_eq!(small.luo(), Err(Kind::LuoTooSmall { size: 31 }));
+    assert_eq!(small.luo_root_addr(), Err(Kind::LuoTooSmall { size: 31 }));
 
     let mut image = DumpMemory::new();
     image.insert(PhysAddr::new(0x4000), &long).unwrap();
@@ -241,9 +239,9 @@ fn trees_that_are_wrong() {
     assert!(matches!(error.kind, Kind::Unreadable(_)));
 }
 
-/// Numbers are in the byte order of the machine, unlike elsewhere in a device tree.
+/// Unlike in other device trees, numbers are in the byte order of the machine.
 #[test]
-fn numbers_are_of_the_machine() {
+fn numbers_are_in_the_byte_order_of_the_machine() {
     let tree = KhoTree::parse(&kho_tree(0x0102_0304_0506_0000)).unwrap();
-    assert_eq!(tree.luo().unwrap().get(), 0x0102_0304_0506_0000);
+    assert_eq!(tree.luo_root_addr().unwrap().get(), 0x0102_0304_0506_0000);
 }

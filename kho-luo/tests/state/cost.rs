@@ -1,21 +1,16 @@
-//! What a hostile memory can cost: counted reads and bytes, against what the documentation states.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
-#![allow(clippy::cast_possible_truncation)]
-
-mod common;
+//! What a hostile memory can cost. Reads and bytes are counted and compared with the documentation.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use common::{Counting, PAGE, World, captures, kho_tree};
+use crate::world::{Counting, PAGE, World, captures, inspect, kho_tree};
 use kho_block::{
     BlockMemory, BlockSet, DumpMemory, HeapMemory, MemfdMemory, PhysAddr, ReadError, ReadErrorKind,
     ReadMemory, SealedMemfd, SetHead, SliceMemory,
 };
 use kho_luo::{KhoTree, LuoFile, LuoState, PageMemory, SessionErrorKind, StateError};
 
-/// A page with a header of `count` entries, and these after one another.
+/// Makes the page of a block with these entries.
 fn block(next: u64, entries: &[Vec<u8>]) -> Vec<u8> {
     let mut page = vec![0; PAGE];
     page[..8].copy_from_slice(&next.to_ne_bytes());
@@ -43,12 +38,12 @@ fn file(name: &[u8], token: u64) -> Vec<u8> {
     entry
 }
 
-/// Where the files of a session are.
+/// Returns the address of the files of a session.
 const fn files_of(session: u64) -> u64 {
     (session + 1) << 40
 }
 
-/// `count` sessions, each with one file by its own count.
+/// Makes `count` sessions that each have a file count of 1.
 fn sessions(count: u64) -> World {
     let root = 0x1000;
     let first = 0x10_000;
@@ -66,8 +61,8 @@ fn sessions(count: u64) -> World {
     world
 }
 
-/// Each session's files lead back to their first block; whoever asks again is led along a chain that
-/// does not end.
+/// A memory in which the files of each session form a cycle at first. Whoever reads the first block
+/// again gets a chain without end.
 struct Changing<'a> {
     image: DumpMemory<'a>,
     asked: RefCell<BTreeMap<u64, u32>>,
@@ -95,18 +90,18 @@ impl ReadMemory for Changing<'_> {
 }
 
 #[test]
-fn memory_that_changes_its_answers_is_not_walked_twice() {
+fn memory_that_changes_its_answers_is_not_read_twice() {
     let world = sessions(400);
     let memory = Counting::new(Changing { image: world.image(), asked: RefCell::default() });
-    let (state, faults) = LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    let (state, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!((state.sessions.len(), faults.len()), (400, 400));
     assert_eq!(
         faults[7].to_string(),
         "session 7 \"s7\": its files: block 1 of the chain, at 0x80000000000: the chain comes back \
          to this block"
     );
-    // The root, 8 blocks of sessions with their entries; the files' block, its entry, and the block
-    // again, which ends the walk.
+    // The root, 8 blocks of sessions with their entries. For each session the block of files, its
+    // entry, and the block again, which ends the chain.
     assert_eq!(memory.reads.get(), 1 + 8 + 400 + 400 * 3);
 }
 
@@ -114,7 +109,7 @@ fn memory_that_changes_its_answers_is_not_walked_twice() {
 fn faults_are_kept_up_to_a_limit() {
     let mut world = sessions(40);
     for index in 0..40 {
-        // 63 files without names.
+        // 63 files whose handlers' names are not terminated.
         let files: Vec<Vec<u8>> = (0..63).map(|token| file(&[b'x'; 48], token)).collect();
         world.pages.insert(files_of(index), block(0, &files));
         let entry = 0x10_000 + 16 + 80 * index;
@@ -125,7 +120,7 @@ fn faults_are_kept_up_to_a_limit() {
     let left_out = 40 * 63 - LuoState::MAX_FAULTS;
     assert_eq!(faults.last(), Some(&StateError::More { count: left_out }));
     assert_eq!(faults.last().unwrap().to_string(), "1520 more faults");
-    // A worse one is kept, though it is the last to be met.
+    // A worse fault is kept although it is found last.
     world.put_u64(0x10_000, 0x10_008);
     let (_, faults) = world.inspect().unwrap();
     assert!(matches!(faults[0], StateError::Sessions(_)));
@@ -133,8 +128,7 @@ fn faults_are_kept_up_to_a_limit() {
     assert_eq!(world.read().unwrap_err(), faults[0]);
 }
 
-/// Global objects are counted by a header, not by a chain: 10,000 pages that are one and the same
-/// chain's.
+/// The header of the global objects counts 10,000 pages, which overlap a chain.
 #[test]
 fn pages_of_global_objects_cost_no_reads() {
     let mut world = sessions(51);
@@ -143,13 +137,13 @@ fn pages_of_global_objects_cost_no_reads() {
     world.put_u64(flbs, 10_000);
     world.put_u64(flbs + 8, 0);
     let memory = Counting::new(world.image());
-    LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    inspect(&memory, world.root).unwrap();
     assert!(memory.reads.get() <= 3, "{}", memory.reads.get());
 }
 
-/// A chain that is too long is left at the limit, and told of once a session.
+/// A chain that is too long is read up to the limit, and gives one fault for each session.
 #[test]
-fn long_chains_that_many_share() {
+fn a_long_chain_that_many_share_is_read_once() {
     let mut world = sessions(30);
     let long = 1 << 60;
     for index in 0..10_001_u64 {
@@ -161,17 +155,17 @@ fn long_chains_that_many_share() {
         world.pages.insert(files_of(index), block(next, &[file(b"memfd-v2", u64::MAX)]));
     }
     let memory = Counting::new(world.image());
-    let (_, faults) = LuoState::inspect(&memory, PhysAddr::new(world.root)).unwrap();
+    let (_, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!(faults.len(), 30);
     assert!(matches!(
         faults[29],
         StateError::Shared { .. } | StateError::Session { kind: SessionErrorKind::Files(_), .. }
     ));
-    // Two reads for each block, one for each session, and one more where its chain ends.
+    // Two reads for each block, and at most four for each session and its own block.
     assert!(memory.reads.get() <= 2 * 10_001 + 2 + 30 * 4, "{}", memory.reads.get());
 }
 
-/// An image in which the nodes of one tree are part of 15 others, which begin on each page before.
+/// Makes a dump in which the nodes of one tree are also part of 15 others, one on each page before it.
 fn overlapping(groups: u64) -> DumpMemory<'static> {
     let whole = kho_tree(0x5000);
     let mut bytes = vec![0; 16 * PAGE];
@@ -191,21 +185,21 @@ fn overlapping(groups: u64) -> DumpMemory<'static> {
 #[test]
 fn trees_that_overlap_are_read_once() {
     let memory = Counting::new(overlapping(4));
-    // A tree is one page at most.
+    // A tree has at most one page.
     assert_eq!(KhoTree::scan(&memory, 0..u64::MAX).count(), 4);
     let pages = 4 * 16;
     assert!(memory.reads.get() <= 2 * pages, "{}", memory.reads.get());
     assert!(memory.bytes.get() <= pages * (8 + PAGE), "{}", memory.bytes.get());
 }
 
-/// One step for each page there is, however far apart they are and wherever they begin.
+/// A scan takes one step for each page that exists, however far apart they are.
 #[test]
-fn a_scan_goes_by_what_there_is() {
+fn a_scan_skips_what_does_not_exist() {
     let tree = kho_tree(0x5000);
     let mut image = DumpMemory::new();
     let mut at =
         |addr: u64, bytes: &[u8]| image.insert(PhysAddr::new(addr), bytes.to_vec()).unwrap();
-    // Pieces inside of a page, one over the start of one, one that ends with a page's first byte.
+    // Pieces within a page, one across the start of a page, one that ends with a page's first byte.
     at(0x10, &[1; 16]);
     at(0x30, &[1; 16]);
     at(0x1ff0, &[1; 17]);
@@ -215,17 +209,17 @@ fn a_scan_goes_by_what_there_is() {
     let memory = Counting::new(image);
     let found: Vec<u64> = KhoTree::scan(&memory, 0..u64::MAX).map(|(addr, _)| addr.get()).collect();
     assert_eq!(found, [1 << 40, 1 << 50]);
-    // The page at 0x2000 begins with a byte that is there, as do the trees and the last page.
+    // The page at 0x2000, those of the trees, and the last page have a first byte.
     assert_eq!(memory.reads.get(), 2 + 2 * 2);
-    // `find` goes the same way.
+    // `find` reads the same pages.
     memory.reads.set(0);
     assert!(LuoState::find(&memory, 0..u64::MAX).is_err());
     assert_eq!(memory.reads.get(), 6 + 2);
 }
 
-/// Every memory that knows what it has says so, and what leads to one passes it on.
+/// Every memory that knows what it holds says so, also behind a reference or a smart pointer.
 #[test]
-fn memories_say_what_there_is() {
+fn memories_say_what_exists() {
     let tree = kho_tree(0x5000);
     let mut page = vec![0; PAGE];
     page[..tree.len()].copy_from_slice(&tree);
@@ -243,7 +237,7 @@ fn memories_say_what_there_is() {
     pages.add_preserved(base, &mut aligned.0).unwrap();
     assert_eq!(KhoTree::scan(&pages, 0..u64::MAX).count(), 1);
 
-    // Where blocks come and go: those of the heap have the addresses they have in the process.
+    // Memories that allocate. The blocks of the heap have the addresses that they have in the process.
     let heap = HeapMemory::new();
     let _ = preserve_one(&heap);
     ends(heap);
@@ -259,7 +253,7 @@ fn preserve_one(memory: &impl BlockMemory) -> SetHead<LuoFile> {
     set.hand_over()
 }
 
-/// A search through all addresses reads no more pages than a small memory may have.
+/// Scans all addresses, and checks that no more pages are read than a small memory may have.
 fn ends(memory: impl ReadMemory) {
     let memory = Counting::new(memory);
     assert_eq!(KhoTree::scan(&memory, 0..u64::MAX).count(), 0);
@@ -267,9 +261,9 @@ fn ends(memory: impl ReadMemory) {
     assert!((1..100_000).contains(&reads), "{reads}");
 }
 
-/// A memory that says something else each time is left at the end of the range.
+/// A scan of a memory that gives wrong answers about what exists ends at the end of the range.
 #[test]
-fn a_memory_that_lies_about_what_there_is() {
+fn a_scan_of_a_memory_that_lies_ends() {
     struct Backward;
 
     impl ReadMemory for Backward {
@@ -288,7 +282,7 @@ fn a_memory_that_lies_about_what_there_is() {
 }
 
 #[test]
-fn the_captures_cost_what_is_stated() {
+fn captures_cost_what_is_documented() {
     for capture in captures() {
         let memory = Counting::new(capture.world.image());
         let state = LuoState::read(&memory, PhysAddr::new(capture.world.root)).unwrap();

@@ -1,17 +1,12 @@
-//! KHO's map of preserved memory, and what LUO handed over checked against it.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
-#![allow(clippy::cast_possible_truncation)]
-
-mod common;
+//! KHO's map of preserved memory, and LUO's state checked against it.
 
 use std::collections::BTreeMap;
 
-use common::{Counting, PAGE, World, captures, kho_tree_with_map};
+use crate::world::{Counting, PAGE, World, captures, kho_tree_with_map};
 use kho_block::{DumpMemory, PhysAddr, ReadErrorKind, ReadMemory};
 use kho_luo::{
-    FileErrorKind, LuoState, MapErrorKind, Part, Preserved, PreservedMap, SessionErrorKind,
-    Severity, StateError, TreeErrorKind,
+    FileErrorKind, KhoTreeErrorKind, LuoState, Preserved, PreservedMap, PreservedMapErrorKind,
+    SessionErrorKind, Severity, StateError, StatePart,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +15,7 @@ use proptest::sample::Index;
 const TREE: PhysAddr = PhysAddr::new(0x1000);
 const MAP: u64 = 0x50_0000_0000;
 
-/// A map as Linux 7.2 writes it with pages of `SIZE` bytes, in pages of its own from `MAP` on.
+/// A map as Linux 7.2 writes it with pages of `SIZE` bytes, in contiguous pages from `MAP` on.
 #[derive(Clone)]
 struct Map<const SIZE: usize = PAGE>(BTreeMap<u64, Vec<u64>>);
 
@@ -56,7 +51,7 @@ impl<const SIZE: usize> Map<SIZE> {
         self.0.get_mut(&node).unwrap()[bit as usize / 64] |= 1 << (bit % 64);
     }
 
-    /// What the kernel's header works out to: five with pages of 4 KiB.
+    /// The number of tables above a bitmap, worked out from the kernel's header.
     const fn tables() -> usize {
         match SIZE {
             4096 => 5,
@@ -83,11 +78,10 @@ fn at<M: ReadMemory>(map: &PreservedMap<'_, M>, addr: u64) -> Option<(u64, u64)>
     map.block_at(PhysAddr::new(addr)).unwrap().map(|block| (block.addr.get(), block.len))
 }
 
-/// The words of the kernel's example, worked out by hand: page 0x12345 is bit 0x2345 of the leaf that
-/// entries 2, 0, 0, 0 and 2 lead to; two pages from 0x2000 on are bit 1 of the leaf behind 1, 0, 0,
-/// 0 and 0.
+/// The words are worked out by hand. Page 0x12345 is bit 0x2345 of the leaf to which the entries 2, 0,
+/// 0, 0 and 2 lead. The two pages at 0x2000 are bit 1 of the leaf to which 1, 0, 0, 0 and 0 lead.
 #[test]
-fn known_words() {
+fn a_known_map_is_read() {
     let mut image = DumpMemory::new();
     let mut page = |addr: u64, words: &[(usize, u64)]| {
         let mut page = vec![0_u64; PAGE / 8];
@@ -135,21 +129,21 @@ fn sizes<const SIZE: usize>() {
 }
 
 #[test]
-fn pages_of_each_size() {
+fn maps_of_each_page_size_are_read() {
     sizes::<4096>();
     sizes::<16384>();
     sizes::<65536>();
 }
 
-/// A table that leads to itself on every level, and nowhere else.
+/// A table in which every entry leads to the table itself.
 #[test]
-fn tables_that_lead_to_themselves() {
+fn a_table_that_leads_to_itself_costs_few_reads() {
     let mut image = DumpMemory::new();
     let words = vec![MAP; PAGE / 8];
     image.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&words).to_vec()).unwrap();
     let memory = Counting::new(image);
     let map = PreservedMap::new(&memory, PhysAddr::new(MAP));
-    // The bits of 0x5000000000 in each word of the leaf.
+    // The last level reads the bits of 0x5000000000.
     let _ = map.block_at(PhysAddr::new(0x7000)).unwrap();
     assert!(memory.reads.get() <= 312, "{}", memory.reads.get());
     let empty = vec![0_u64; PAGE / 8];
@@ -159,8 +153,7 @@ fn tables_that_lead_to_themselves() {
     assert_eq!(at(&map, 0x7000), None);
 }
 
-/// A capture with a tree, and a map that preserves all that has to be; where `skip` says so, it does
-/// not.
+/// Returns a capture with a tree, and a map that preserves all pages for which `skip` is false.
 fn world(skip: impl Fn(u64) -> bool) -> (World, LuoState) {
     let [_, capture] = captures();
     let mut world = capture.world;
@@ -180,7 +173,8 @@ fn world(skip: impl Fn(u64) -> bool) -> (World, LuoState) {
 
 fn inspect(world: &World) -> (LuoState, Vec<StateError>) {
     let image = world.image();
-    let (state, faults) = LuoState::inspect_tree(&image, TREE).unwrap();
+    let inspection = LuoState::inspect_tree(&image, TREE).unwrap();
+    let (state, faults) = (inspection.state, inspection.faults);
     let read = LuoState::from_tree(&image, TREE);
     assert_eq!(read, faults.first().map_or(Ok(state.clone()), |fault| Err(fault.clone())));
     assert_eq!(LuoState::find(&image, 0..u64::MAX), read);
@@ -188,14 +182,14 @@ fn inspect(world: &World) -> (LuoState, Vec<StateError>) {
 }
 
 #[test]
-fn what_is_preserved_is_checked() {
+fn preserved_pages_are_looked_up() {
     let (world, expected) = world(|_| false);
     let (state, faults) = inspect(&world);
     assert_eq!((state.preserved, faults), (Preserved::Checked, vec![]));
     assert_eq!(state.sessions, expected.sessions);
-    // From the root alone nothing leads to the map.
+    // The root alone does not lead to the map.
     assert_eq!(world.read().unwrap().preserved, Preserved::NoTree);
-    // One read for a page beside those that read it: nearby pages are in one leaf.
+    // Nearby pages share a leaf, so looking up a page takes one more read.
     let memory = Counting::new(world.image());
     LuoState::read(&memory, PhysAddr::new(world.root)).unwrap();
     let plain = memory.reads.replace(0);
@@ -206,15 +200,15 @@ fn what_is_preserved_is_checked() {
     assert!(memory.reads.get() <= plain + 2 + looked_up + 5, "{}", memory.reads.get());
 }
 
-/// Each page that is not preserved is a fault of its own, with what it is part of.
+/// Each page that is not preserved is a fault, which names the part of the state.
 #[test]
-fn what_is_not_preserved() {
+fn pages_that_are_not_preserved_are_faults() {
     let (_, state) = world(|_| false);
     let part_of = |page: PhysAddr| {
         let (world, _) = world(|addr| addr == page.get());
         let (state, faults) = inspect(&world);
         assert_eq!(state.preserved, Preserved::Checked);
-        // What is there is read, all the same.
+        // The page is read all the same.
         assert_eq!(state.sessions.len(), 100);
         let [fault] = &faults[..] else { panic!("{faults:?}") };
         match fault {
@@ -225,16 +219,16 @@ fn what_is_not_preserved() {
             other => panic!("{other}"),
         }
     };
-    assert_eq!(part_of(state.addr), (Part::Root, Severity::Panic));
-    assert_eq!(part_of(state.session_blocks[1]), (Part::Sessions, Severity::Panic));
-    let files = Part::Files { session: 1 };
+    assert_eq!(part_of(state.root_addr), (StatePart::Root, Severity::Panic));
+    assert_eq!(part_of(state.session_blocks[1]), (StatePart::Sessions, Severity::Panic));
+    let files = StatePart::Files { session: 1 };
     assert_eq!(part_of(state.sessions[1].file_blocks[0]), (files, Severity::AllLost));
-    assert_eq!(part_of(state.root.flbs), (Part::Flbs, Severity::Corruption));
+    assert_eq!(part_of(state.root.flbs), (StatePart::Flbs, Severity::Corruption));
 }
 
-/// The page that describes a memfd: where the handler is another, the data may be anything.
+/// The page that describes a memfd is looked up. The data of another handler is not an address.
 #[test]
-fn a_memfd_that_is_not_preserved() {
+fn a_memfd_that_is_not_preserved_is_a_fault() {
     let (_, state) = world(|_| false);
     let data = state.sessions[3].files[1].data;
     let (mut world, _) = world(|addr| addr == data);
@@ -253,22 +247,21 @@ fn a_memfd_that_is_not_preserved() {
     assert_eq!(inspect(&world).1, []);
 }
 
-/// A block of more pages preserves each of them.
 #[test]
-fn a_larger_block() {
+fn a_block_of_several_pages_preserves_each_of_them() {
     let (mut world, state) = world(|addr| addr < 0x100_0000);
     let mut map = Map::<PAGE>::new();
-    // 16 MiB from 0 on.
+    // The first 16 MiB.
     map.add(0, 12);
-    assert!(state.addr.get() < 0x100_0000);
+    assert!(state.root_addr.get() < 0x100_0000);
     world.pages.extend(map.pages());
     let (state, faults) = inspect(&world);
     assert_eq!((state.preserved, faults), (Preserved::Checked, vec![]));
 }
 
-/// What can't be checked is no fault. The state says so.
+/// If the map can't be used, that is not a fault, but the state says so.
 #[test]
-fn a_map_that_tells_nothing() {
+fn a_state_says_that_its_map_can_not_be_used() {
     let unknown = |world: &World| {
         let (state, faults) = inspect(world);
         assert_eq!(faults, []);
@@ -277,54 +270,47 @@ fn a_map_that_tells_nothing() {
             other => panic!("{other}"),
         }
     };
-    // Not captured: its first page, or one below.
+    // The map's first page, or one below, was not captured.
     let (good, _) = world(|_| false);
-    let outside = MapErrorKind::Unreadable(ReadErrorKind::Outside);
+    let outside = PreservedMapErrorKind::Unreadable(ReadErrorKind::Outside);
     for lost in [MAP, MAP + PAGE as u64] {
         let mut world = good.clone();
         world.pages.remove(&lost).unwrap();
         assert_eq!(unknown(&world), (lost, outside));
     }
-    let (state, _) = LuoState::inspect_tree(
-        &{
-            let mut world = good.clone();
-            world.pages.remove(&MAP);
-            world
-        }
-        .image(),
-        TREE,
-    )
-    .unwrap();
+    let mut without_map = good.clone();
+    without_map.pages.remove(&MAP).unwrap();
+    let (state, _) = inspect(&without_map);
     assert_eq!(
         state.preserved.to_string(),
         "could not be checked: the map of preserved memory, at 0x5000000000: outside the memory"
     );
-    // Overwritten: the tree's own page is not preserved, or an address is none.
+    // The map has been overwritten: it does not preserve the tree's page, or an address is invalid.
     let (world, _) = world(|addr| addr == TREE.get());
-    assert_eq!(unknown(&world), (MAP, MapErrorKind::Overwritten));
+    assert_eq!(unknown(&world), (MAP, PreservedMapErrorKind::Overwritten));
     let mut world = good.clone();
     world.put_u64(MAP + 16, 0x1001);
-    assert_eq!(unknown(&world), (0x1001, MapErrorKind::Misaligned));
+    assert_eq!(unknown(&world), (0x1001, PreservedMapErrorKind::Misaligned));
     world.put(TREE.get(), &kho_tree_with_map(world.root, 0x8));
-    assert_eq!(unknown(&world), (8, MapErrorKind::Misaligned));
+    assert_eq!(unknown(&world), (8, PreservedMapErrorKind::Misaligned));
     world.put(TREE.get(), &kho_tree_with_map(world.root, u64::MAX - 4095));
     assert_eq!(unknown(&world), (u64::MAX - 4095, outside));
 }
 
-/// A tree without a map the kernel ignores.
+/// The kernel ignores a tree without a map.
 #[test]
-fn no_map() {
+fn a_tree_without_a_map_is_refused() {
     let (mut world, _) = world(|_| false);
     world.put(TREE.get(), &kho_tree_with_map(world.root, 0));
     let error = LuoState::from_tree(&world.image(), TREE).unwrap_err();
     let StateError::Tree(tree) = &error else { panic!("{error}") };
-    assert_eq!((tree.addr, &tree.kind), (TREE, &TreeErrorKind::NoMemoryMap));
+    assert_eq!((tree.addr, &tree.kind), (TREE, &KhoTreeErrorKind::NoPreservedMap));
     assert_eq!(error.severity(), Severity::AllLost);
 }
 
-/// Where almost nothing is preserved the rest is not looked up, and the state says so.
+/// If thousands of pages are not preserved, the others are not looked up, and the state says so.
 #[test]
-fn pages_that_are_missing_by_the_thousand() {
+fn look_ups_end_after_too_many_missing_pages() {
     let [capture, _] = captures();
     let mut world = capture.world;
     let long = 1 << 40;
@@ -347,13 +333,13 @@ fn pages_that_are_missing_by_the_thousand() {
     assert_eq!(state.sessions.len(), 5_000);
     assert_eq!(faults.len(), LuoState::MAX_FAULTS);
     let Preserved::Unknown(error) = state.preserved else { panic!("{}", state.preserved) };
-    assert_eq!(error.kind, MapErrorKind::TooManyMissing { limit: LuoState::MAX_FAULTS });
+    assert_eq!(error.kind, PreservedMapErrorKind::TooManyMissing { limit: LuoState::MAX_FAULTS });
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever the tables hold, an answer in a bounded number of reads.
+    /// Whatever the tables hold, a look-up takes a bounded number of reads.
     #[test]
     fn tables_of_anything(
         changes in vec((any::<Index>(), any::<Index>(), 0..4_u8, any::<u64>(), any::<Index>()), 1..40),
@@ -370,7 +356,7 @@ proptest! {
                 _ => nodes[target.index(nodes.len())],
             };
             let words = map.0.get_mut(&nodes[node.index(nodes.len())]).unwrap();
-            // Where the keys lead most often, or anywhere.
+            // A word to which most keys lead, or any word.
             words[if kind == 3 { word.index(4) } else { word.index(PAGE / 8) }] = value;
         }
         let memory = Counting::new(map.image());
@@ -387,7 +373,7 @@ proptest! {
         }
     }
 
-    /// A state whose map was changed anywhere: read, or refused, and never a panic.
+    /// A state whose map was changed anywhere can be read, and only its pages may count as lost.
     #[test]
     fn a_state_with_another_map(
         changes in vec((any::<Index>(), any::<Index>(), any::<u64>(), any::<Index>(), any::<bool>()), 1..10),

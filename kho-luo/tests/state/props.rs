@@ -1,18 +1,13 @@
-//! Whatever the bytes: a state or an error, never a panic. And what is written is read again.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
-#![allow(clippy::cast_possible_truncation)]
-
-mod common;
+//! Whatever the bytes are, reading gives a state or an error. Reading what was written gives the same.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use common::{Capture, Counting, PAGE, World, captures, kho_tree};
+use crate::world::{Capture, Counting, PAGE, World, captures, inspect, kho_tree};
 use kho_block::{HeapMemory, PhysAddr, ReadError, ReadMemory};
 use kho_luo::{
-    Compatible, KhoTree, LuoFile, LuoFlb, LuoRoot, LuoState, SessionName, StateError, write_flbs,
-    write_sessions,
+    CompatibleName, KhoTree, LuoFile, LuoFlb, LuoRoot, LuoState, SessionName, StateError,
+    write_flbs, write_sessions,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -20,12 +15,12 @@ use proptest::sample::Index;
 
 static CAPTURES: LazyLock<[Capture; 2]> = LazyLock::new(captures);
 
-/// What both readers make of a world: `read` gives the first fault of `inspect`, or the same state.
+/// Checks that `read` returns the first fault of `inspect` or the same state, and what both cost.
 fn agree(world: &World) -> Result<(), TestCaseError> {
     let memory = Counting::new(world.image());
-    let inspected = LuoState::inspect(&memory, PhysAddr::new(world.root));
-    // What it costs goes by the pages there are: at most a header and 63 entries of each, and one
-    // read more for each chain. The root and the header of the global objects come on top.
+    let inspected = inspect(&memory, world.root);
+    // At most a header and 63 entries of each page, one more read for each chain, the root, and the
+    // header of the global objects.
     let sessions = inspected.as_ref().map_or(0, |(state, _)| state.sessions.len());
     let most = 2 + world.pages.len() * 64 + 1 + sessions;
     prop_assert!(memory.reads.get() <= most, "{} reads", memory.reads.get());
@@ -40,12 +35,12 @@ fn agree(world: &World) -> Result<(), TestCaseError> {
             prop_assert!(shown > 0);
         }
         (Err(error), Err(inspected)) => prop_assert_eq!(error, inspected),
-        (Ok(_), Err(inspected)) => prop_assert!(false, "only inspect refuses: {inspected}"),
+        (Ok(_), Err(inspected)) => prop_assert!(false, "only inspect fails: {inspected}"),
     }
     Ok(())
 }
 
-/// A value that a field might hold by mischief: small, or an address of something that is there.
+/// Makes a hostile value for a field: any, small, near the largest, or the address of a page.
 fn value(world: &World, kind: u8, any: u64, page: Index) -> u64 {
     let pages: Vec<u64> = world.pages.keys().copied().collect();
     match kind {
@@ -73,7 +68,7 @@ proptest! {
         agree(&world)?;
     }
 
-    /// Words of headers, of heads and of the root, where it hurts most.
+    /// Changes words of block headers, heads and the root.
     #[test]
     fn a_capture_with_words_changed(
         which in 0..2_usize,
@@ -84,7 +79,7 @@ proptest! {
         for (page, word, kind, any, target) in changes {
             let value = value(&world, kind, any, target);
             let page = pages[page.index(pages.len())];
-            // The header's two words, the root's, or the head and count of a session.
+            // The two words of a header, those of the root, the head and count of a session, a token.
             let words = [0, 8, 16, 24, 80, 88, 160, 168, 16 + 56];
             world.put_u64(page + words[word.index(words.len())], value);
         }
@@ -101,9 +96,9 @@ proptest! {
         agree(&world)?;
     }
 
-    /// Memory that is made up as it is read, and answers differently each time.
+    /// A memory that makes up its contents, and gives another answer to each read.
     #[test]
-    fn memory_that_lies(seed in any::<u64>(), small in any::<bool>()) {
+    fn a_memory_that_lies(seed in any::<u64>(), small in any::<bool>()) {
         struct Lies(Cell<u64>, bool);
 
         impl ReadMemory for Lies {
@@ -111,7 +106,7 @@ proptest! {
                 for word in buf.chunks_mut(8) {
                     let next = self.0.get().wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(addr.get() | 1);
                     self.0.set(next);
-                    // Counts and addresses that pass, more often than not.
+                    // Most counts and addresses are plausible.
                     let value = if self.1 { (next >> 40) % 60 * 4096 } else { next >> 33 };
                     word.copy_from_slice(&value.to_ne_bytes()[..word.len()]);
                     if next >> 63 == 0 {
@@ -140,7 +135,7 @@ proptest! {
         objects in btree_set("[a-z]{1,47}", 0..64),
         number in any::<u64>(),
     ) {
-        let compatible = |name: &str| Compatible::new(name).unwrap();
+        let compatible = |name: &str| CompatibleName::new(name).unwrap();
         let sessions: Vec<(SessionName, Vec<LuoFile>)> = sessions
             .into_iter()
             .enumerate()
@@ -156,8 +151,8 @@ proptest! {
             objects.iter().map(|name| LuoFlb::new(compatible(name), 5, 6)).collect();
         let mut flbs = vec![0xee; PAGE];
         write_flbs(&mut flbs, PAGE, &objects).unwrap();
-        // The blocks, and beside them two pages.
-        let with_pages = Beside { memory: &memory, flbs: &flbs, root: LuoRoot::new(number, head, PhysAddr::new(0x1000)) };
+        // The blocks, and two more pages.
+        let with_pages = WithPages { memory: &memory, flbs: &flbs, root: LuoRoot::new(number, head, PhysAddr::new(0x1000)) };
         let state = LuoState::read(&with_pages, PhysAddr::new(0x2000)).unwrap();
         prop_assert_eq!(state.root.liveupdate_num, number);
         let read: Vec<(SessionName, Vec<LuoFile>)> = state
@@ -172,13 +167,14 @@ proptest! {
     }
 }
 
-struct Beside<'a> {
+/// A memory of blocks, with a page of global objects at 0x1000 and a root at 0x2000.
+struct WithPages<'a> {
     memory: &'a HeapMemory,
     flbs: &'a [u8],
     root: LuoRoot,
 }
 
-impl ReadMemory for Beside<'_> {
+impl ReadMemory for WithPages<'_> {
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         match addr.get() {
             0x1000..0x2000 => {
@@ -208,11 +204,11 @@ proptest! {
             bytes.truncate(cut.index(bytes.len() + 1));
         }
         if let Ok(tree) = KhoTree::parse(&bytes) {
-            let _ = tree.luo();
+            let _ = tree.luo_root_addr();
         }
     }
 
-    /// Words that mean something to a device tree, anywhere in its header and structure.
+    /// Changes words of the header and the structure to values that mean something there.
     #[test]
     fn a_tree_with_words_changed(
         changes in vec((any::<Index>(), prop_oneof![0..12_u32, Just(u32::MAX), Just(0x8000_0000), any::<u32>()]), 1..6),
@@ -225,7 +221,7 @@ proptest! {
             }
         }
         if let Ok(tree) = KhoTree::parse(&bytes) {
-            let _ = tree.luo();
+            let _ = tree.luo_root_addr();
         }
     }
 
@@ -235,7 +231,7 @@ proptest! {
             bytes[..4].copy_from_slice(&[0xd0, 0x0d, 0xfe, 0xed]);
             if whole {
                 let len = bytes.len() as u32;
-                // A header that passes: totals, offsets, version 17.
+                // A valid header: sizes, offsets, version 17.
                 for (at, word) in [(4, len), (8, 56), (12, len), (16, 40), (20, 17), (24, 16), (32, 0), (36, 0)] {
                     bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
                 }
@@ -250,9 +246,9 @@ proptest! {
     }
 }
 
-/// Made-up memory without an end is left after so many blocks.
+/// Reading a memory without end stops at the limit of blocks.
 #[test]
-fn memory_without_end() {
+fn a_memory_without_end_is_too_large() {
     struct Endless;
 
     impl ReadMemory for Endless {
@@ -265,7 +261,7 @@ fn memory_without_end() {
                     buf[16..24].copy_from_slice(&0x10_0000_u64.to_ne_bytes());
                 }
                 16 => {
-                    // Chains of 10,000 blocks: address bits 44 and up tell which.
+                    // Chains of 10,000 blocks. The address bits from 44 on select the chain.
                     let block = (addr.get() & ((1 << 44) - 1)) >> 12;
                     let next = if block % 16384 == 9999 + 256 { 0 } else { addr.get() + 4096 };
                     buf[..8].copy_from_slice(&next.to_ne_bytes());

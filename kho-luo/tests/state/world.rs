@@ -1,6 +1,4 @@
-//! What the tests share: captures of real state, memory that can be changed, device trees.
-// No test uses all of it. The tests are for 64 bits.
-#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)]
+//! Captures of real state, memory that tests can change, and device trees.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,17 +8,17 @@ use kho_block::{DumpMemory, PhysAddr, ReadError, ReadMemory};
 use kho_luo::{FileState, LuoState, StateError, write_flbs};
 use serde_json::Value;
 
-pub const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
-/// Memory by pages, to be changed at will.
+/// A memory of pages that tests can change.
 #[derive(Clone)]
-pub struct World {
-    pub pages: BTreeMap<u64, Vec<u8>>,
-    pub root: u64,
+pub(crate) struct World {
+    pub(crate) pages: BTreeMap<u64, Vec<u8>>,
+    pub(crate) root: u64,
 }
 
 impl World {
-    pub fn image(&self) -> DumpMemory<'_> {
+    pub(crate) fn image(&self) -> DumpMemory<'_> {
         let mut image = DumpMemory::new();
         for (addr, page) in &self.pages {
             image.insert(PhysAddr::new(*addr), page).unwrap();
@@ -28,38 +26,42 @@ impl World {
         image
     }
 
-    pub fn read(&self) -> Result<LuoState, StateError> {
+    pub(crate) fn read(&self) -> Result<LuoState, StateError> {
         LuoState::read(&self.image(), PhysAddr::new(self.root))
     }
 
-    pub fn inspect(&self) -> Result<(LuoState, Vec<StateError>), StateError> {
-        LuoState::inspect(&self.image(), PhysAddr::new(self.root))
+    pub(crate) fn inspect(&self) -> Result<(LuoState, Vec<StateError>), StateError> {
+        inspect(&self.image(), self.root)
     }
 
-    pub fn put(&mut self, addr: u64, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, addr: u64, bytes: &[u8]) {
         let page = self.pages.get_mut(&(addr / PAGE as u64 * PAGE as u64)).expect("a page");
         page[addr as usize % PAGE..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    pub fn put_u64(&mut self, addr: u64, value: u64) {
+    pub(crate) fn put_u64(&mut self, addr: u64, value: u64) {
         self.put(addr, &value.to_ne_bytes());
-    }
-
-    pub fn get_u64(&self, addr: u64) -> u64 {
-        let page = &self.pages[&(addr / PAGE as u64 * PAGE as u64)];
-        u64::from_ne_bytes(page[addr as usize % PAGE..][..8].try_into().unwrap())
     }
 }
 
-/// A memory that counts what is read of it.
-pub struct Counting<M> {
-    pub memory: M,
-    pub reads: Cell<usize>,
-    pub bytes: Cell<usize>,
+/// Inspects the state whose root is at `root`, and returns what could be read and the faults.
+pub(crate) fn inspect<M: ReadMemory>(
+    memory: &M,
+    root: u64,
+) -> Result<(LuoState, Vec<StateError>), StateError> {
+    let inspection = LuoState::inspect(memory, PhysAddr::new(root))?;
+    Ok((inspection.state, inspection.faults))
+}
+
+/// A memory that counts reads and bytes read.
+pub(crate) struct Counting<M> {
+    pub(crate) memory: M,
+    pub(crate) reads: Cell<usize>,
+    pub(crate) bytes: Cell<usize>,
 }
 
 impl<M> Counting<M> {
-    pub fn new(memory: M) -> Self {
+    pub(crate) fn new(memory: M) -> Self {
         Self { memory, reads: Cell::new(0), bytes: Cell::new(0) }
     }
 }
@@ -78,15 +80,16 @@ impl<M: ReadMemory> ReadMemory for Counting<M> {
     }
 }
 
-/// A capture, and what its JSON says of it.
-pub struct Capture {
-    pub world: World,
-    pub said: Value,
+/// A capture, and the JSON that describes it.
+pub(crate) struct Capture {
+    pub(crate) world: World,
+    pub(crate) said: Value,
 }
 
-/// The captures of `kho-block`, taken from Linux 7.2.13 at the moment of handover. They lack the page
-/// of global objects, of which there were none: one is added.
-pub fn captures() -> [Capture; 2] {
+/// Returns the captures of `kho-block`, taken from Linux 7.2.13 at the moment of handover.
+///
+/// There were no global objects, and their page was not captured. A page without objects is added.
+pub(crate) fn captures() -> [Capture; 2] {
     [
         capture(
             include_bytes!("../../../kho-block/tests/data/block-boundaries.pages"),
@@ -113,8 +116,8 @@ fn capture(pages: &[u8], json: &str) -> Capture {
 }
 
 impl Capture {
-    /// The files of session `index`, as the JSON has them.
-    pub fn files(&self, index: usize) -> Vec<FileState> {
+    /// Returns the files of session `index` according to the JSON.
+    pub(crate) fn files(&self, index: usize) -> Vec<FileState> {
         let file = |said: &Value| {
             let compatible = said["compatible"].as_str().unwrap().try_into().unwrap();
             kho_luo::LuoFile::new(compatible, number(&said["data"]), number(&said["token"]))
@@ -125,22 +128,22 @@ impl Capture {
 }
 
 #[track_caller]
-pub fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
 #[track_caller]
-pub fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
-/// Addresses of the blocks that a list in the JSON names.
-pub fn addrs(blocks: &Value) -> Vec<PhysAddr> {
+/// Returns the addresses in a list of blocks in the JSON.
+pub(crate) fn addrs(blocks: &Value) -> Vec<PhysAddr> {
     list(blocks).iter().map(|block| PhysAddr::new(number(&block["pa"]))).collect()
 }
 
-/// A node of KHO's tree, by its properties.
-pub fn node(name: &str, properties: &[(&str, &[u8])]) -> DeviceTreeNode {
+/// Makes a node of KHO's tree from its properties.
+pub(crate) fn node(name: &str, properties: &[(&str, &[u8])]) -> DeviceTreeNode {
     let mut node = DeviceTreeNode::new(name).unwrap();
     for (name, value) in properties {
         node.add_property(DeviceTreeProperty::new(*name, *value).unwrap());
@@ -148,13 +151,13 @@ pub fn node(name: &str, properties: &[(&str, &[u8])]) -> DeviceTreeNode {
     node
 }
 
-/// What KHO writes for something that was handed over.
-pub fn handed_over(name: &str, data: u64, size: u64) -> DeviceTreeNode {
+/// Makes the node that KHO writes for some data that is handed over.
+pub(crate) fn handed_over(name: &str, data: u64, size: u64) -> DeviceTreeNode {
     node(name, &[("preserved-data", &data.to_ne_bytes()), ("blob-size", &size.to_ne_bytes())])
 }
 
-/// A tree with these properties of the root.
-pub fn tree(properties: &[(&str, &[u8])], nodes: Vec<DeviceTreeNode>) -> Vec<u8> {
+/// Makes a tree whose root node has these properties.
+pub(crate) fn tree(properties: &[(&str, &[u8])], nodes: Vec<DeviceTreeNode>) -> Vec<u8> {
     let mut tree = DeviceTree::new();
     for (name, value) in properties {
         tree.root.add_property(DeviceTreeProperty::new(*name, *value).unwrap());
@@ -165,13 +168,13 @@ pub fn tree(properties: &[(&str, &[u8])], nodes: Vec<DeviceTreeNode>) -> Vec<u8>
     tree.to_dtb()
 }
 
-/// The tree that KHO makes for a root at `luo`, with a map that was not captured.
-pub fn kho_tree(luo: u64) -> Vec<u8> {
+/// Makes the tree that KHO writes for a root at `luo`, with a map that was not captured.
+pub(crate) fn kho_tree(luo: u64) -> Vec<u8> {
     kho_tree_with_map(luo, 0x1234_5000)
 }
 
-/// The tree that KHO makes for a root at `luo` and a map of preserved memory at `map`.
-pub fn kho_tree_with_map(luo: u64, map: u64) -> Vec<u8> {
+/// Makes the tree that KHO writes for a root at `luo` and a map of preserved memory at `map`.
+pub(crate) fn kho_tree_with_map(luo: u64, map: u64) -> Vec<u8> {
     tree(
         &[("compatible", b"kho-v4\0"), ("preserved-memory-map", &map.to_ne_bytes())],
         vec![handed_over("kexec-metadata", 0x7000, 76), handed_over("LUO", luo, 32)],

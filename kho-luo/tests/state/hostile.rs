@@ -1,37 +1,30 @@
-//! Each way in which what was handed over can be wrong, made of a capture by one change, gives its
-//! own error; and `inspect` goes on after it.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
-#![allow(clippy::cast_possible_truncation)]
+//! Each fault, made by one change to a capture, gives its own error, and `inspect` continues after it.
 
-mod common;
-
-use common::{Counting, PAGE, World, captures};
+use crate::world::{Counting, PAGE, World, captures, inspect};
 use kho_block::{PhysAddr, ReadErrorKind, RestoreErrorKind};
 use kho_luo::{
-    Compatible, FileErrorKind, FlbErrorKind, LuoFlb, LuoState, NameError, Part, RootErrorKind,
-    SessionErrorKind, Severity, StateError, write_flbs,
+    CompatibleName, FileErrorKind, FlbErrorKind, LuoFlb, LuoState, NameError, RootErrorKind,
+    SessionErrorKind, Severity, StateError, StatePart, write_flbs,
 };
 
-/// The first capture: session 0 has no files, session 1 has 62, and some have several blocks.
+/// Returns the first capture. Session 0 has no files, session 1 has 62, some have several blocks of them.
 fn world() -> (World, LuoState) {
     let [capture, _] = captures();
     let state = capture.world.read().unwrap();
     (capture.world, state)
 }
 
-/// Address of the entry of session `index`.
+/// Returns the address of the entry of session `index`.
 fn session_at(state: &LuoState, index: usize) -> u64 {
     state.session_blocks[index / 51].get() + 16 + 80 * (index % 51) as u64
 }
 
-/// Address of file `file` of session `index`.
+/// Returns the address of file `file` of session `index`.
 fn file_at(state: &LuoState, index: usize, file: usize) -> u64 {
     state.sessions[index].file_blocks[file / 63].get() + 16 + 64 * (file % 63) as u64
 }
 
-/// Changes a good world, and gives the fault that `read` finds, which is also the first of those
-/// that `inspect` finds.
+/// Changes a good capture, and returns the fault that `read` reports. `inspect` reports it first.
 #[track_caller]
 fn fault(change: impl FnOnce(&mut World, &LuoState)) -> StateError {
     let (mut world, state) = world();
@@ -63,7 +56,7 @@ fn flb_fault(change: impl FnOnce(&mut World, u64)) -> FlbErrorKind {
 }
 
 #[test]
-fn the_root() {
+fn faults_of_the_root() {
     let root = |change: fn(&mut World)| match fault(|world, _| change(world)) {
         StateError::Root { kind, .. } => kind,
         other => panic!("{other}"),
@@ -78,29 +71,29 @@ fn the_root() {
     assert_eq!(newer, RootErrorKind::Incompatible { found: *b"luo-v6\0\0" });
     assert!(newer.to_string().contains("luo-v6"), "{newer}");
     assert!(newer.to_string().contains("luo-v5"), "{newer}");
-    // The kernel compares all 8 bytes, too.
+    // Like the kernel, compare all 8 bytes.
     let found = *b"luo-v5x\0";
     let longer = root(|world| world.put(world.root, b"luo-v5x\0"));
     assert_eq!(longer, RootErrorKind::Incompatible { found });
 }
 
 #[test]
-fn no_sessions_and_no_global_objects_are_no_fault() {
+fn a_state_without_sessions_and_global_objects_is_valid() {
     let (mut world, state) = world();
-    world.put_u64(state.addr.get() + 16, 0);
-    world.put_u64(state.addr.get() + 24, 0);
+    world.put_u64(state.root_addr.get() + 16, 0);
+    world.put_u64(state.root_addr.get() + 24, 0);
     let state = world.read().unwrap();
     assert!(state.sessions.is_empty() && state.flbs.is_empty() && state.session_blocks.is_empty());
 }
 
 #[test]
-fn the_chain_of_sessions() {
+fn faults_of_the_chain_of_sessions() {
     let sessions = |change: fn(&mut World, &LuoState)| match fault(change) {
         StateError::Sessions(error) => (error.position, error.kind),
         other => panic!("{other}"),
     };
     let head = |world: &mut World, state: &LuoState, value| {
-        world.put_u64(state.addr.get() + 16, value);
+        world.put_u64(state.root_addr.get() + 16, value);
     };
     assert_eq!(
         sessions(|world, state| world.put_u64(state.session_blocks[1].get() + 8, 0)),
@@ -135,7 +128,7 @@ fn the_chain_of_sessions() {
 }
 
 #[test]
-fn a_chain_that_is_too_long() {
+fn a_chain_that_is_too_long_is_a_fault() {
     let (mut world, state) = world();
     let first = 0x1_0000_0000;
     for index in 0..10_001_u64 {
@@ -146,7 +139,7 @@ fn a_chain_that_is_too_long() {
         page[16..24].copy_from_slice(format!("{index:08}").as_bytes());
         world.pages.insert(addr, page);
     }
-    world.put_u64(state.addr.get() + 16, first);
+    world.put_u64(state.root_addr.get() + 16, first);
     match world.read() {
         Err(StateError::Sessions(error)) => {
             assert_eq!(error.position, 10_000);
@@ -154,13 +147,13 @@ fn a_chain_that_is_too_long() {
         }
         other => panic!("{other:?}"),
     }
-    // Cut at the limit it is right.
+    // A chain of as many blocks as the limit is valid.
     world.put_u64(first + 9_999 * PAGE as u64, 0);
     assert_eq!(world.read().unwrap().sessions.len(), 10_000);
 }
 
 #[test]
-fn names() {
+fn faults_of_names() {
     assert_eq!(
         session_fault(|world, state| world.put(session_at(state, 3), &[b'x'; 64])),
         (3, SessionErrorKind::Name(NameError::NotTerminated))
@@ -175,7 +168,7 @@ fn names() {
         }),
         (51, SessionErrorKind::Duplicate { first: 4 })
     );
-    // What follows the zero is no part of the name.
+    // Bytes after the zero are not part of the name.
     let (mut world, state) = world();
     let [rest @ .., _] = [b'x'; 64 - 20];
     world.put(session_at(&state, 3) + 20, &rest);
@@ -183,7 +176,7 @@ fn names() {
 }
 
 #[test]
-fn files() {
+fn faults_of_files() {
     let (index, kind) =
         session_fault(|world, state| world.put_u64(session_at(state, 1) + 64, 0x1001));
     assert_eq!(index, 1);
@@ -194,12 +187,12 @@ fn files() {
         session_fault(|world, state| world.put_u64(session_at(state, 1) + 72, 63)),
         (1, SessionErrorKind::Count { counted: 63, found: 62 })
     );
-    // No files, but counted.
+    // There are no files, but the count is 1.
     assert_eq!(
         session_fault(|world, state| world.put_u64(session_at(state, 0) + 72, 1)),
         (0, SessionErrorKind::Count { counted: 1, found: 0 })
     );
-    // Nothing in a block tells that its end was lost; the count does.
+    // Only the session's count shows that the last file of the block is lost.
     let (index, kind) = session_fault(|world, state| {
         world.put_u64(state.sessions[1].file_blocks[0].get() + 8, 61);
     });
@@ -220,7 +213,7 @@ fn files() {
         session_fault(|world, state| world.put_u64(file_at(state, 1, 5) + 56, token)),
         (1, file(FileErrorKind::DuplicateToken { token, first: 2 }))
     );
-    // In another session the token may be there again.
+    // Another session may have the same token.
     let (mut world, state) = world();
     let other =
         state.sessions.iter().skip(2).position(|session| !session.files.is_empty()).unwrap() + 2;
@@ -229,18 +222,18 @@ fn files() {
 }
 
 #[test]
-fn shared_blocks() {
+fn blocks_that_belong_to_two_parts_are_faults() {
     let shared = |change: fn(&mut World, &LuoState)| match fault(change) {
         StateError::Shared { addr, first, second } => (addr, first, second),
         other => panic!("{other}"),
     };
     let (_, state) = world();
-    let files = |session: usize| Part::Files { session };
+    let files = |session: usize| StatePart::Files { session };
     let with_files: Vec<usize> =
         (0..52).filter(|index| !state.sessions[*index].files.is_empty()).collect();
     let [a, b, ..] = with_files[..] else { panic!() };
     assert_eq!((a, b), (1, 2));
-    // Two sessions, one chain of files.
+    // Two sessions have the same chain of files.
     assert_eq!(
         shared(|world, state| {
             let files = state.sessions[1].entry;
@@ -249,7 +242,7 @@ fn shared_blocks() {
         }),
         (state.sessions[1].file_blocks[0], files(1), files(2))
     );
-    // The files' chain runs into another.
+    // A chain of files leads into another.
     assert_eq!(
         shared(|world, state| {
             let [block, ..] = state.sessions[2].file_blocks[..] else { panic!() };
@@ -257,33 +250,29 @@ fn shared_blocks() {
         }),
         (state.sessions[1].file_blocks[0], files(1), files(2))
     );
-    // A block of sessions as files; its count fits.
+    // A chain of files leads to a block of sessions. The block's count is valid for files, too.
     assert_eq!(
         shared(|world, state| {
             world.put_u64(session_at(state, 0) + 64, state.session_blocks[1].get());
         }),
-        (state.session_blocks[1], Part::Sessions, files(0))
+        (state.session_blocks[1], StatePart::Sessions, files(0))
     );
-    // The root's page as global objects.
+    // The global objects overlap the root's page.
     let (addr, first, second) = shared(|world, state| {
-        let page = &state.addr.get();
-        // As a header of global objects the root has more pages than there may be: lower them.
-        world.put_u64(state.addr.get() + 24, *page);
-        world.put(state.addr.get(), b"luo-v5\0\0");
-        world.put_u64(state.addr.get() + 16, state.root.sessions.addr().get());
-        // Two pages at the one before reach it.
+        let page = state.root_addr.get();
+        // Their header, on the page before, counts two pages.
         let before = page - PAGE as u64;
         let mut header = vec![0; PAGE];
         header[..8].copy_from_slice(&2_u64.to_ne_bytes());
         world.pages.insert(before, header);
-        world.put_u64(state.addr.get() + 24, before);
+        world.put_u64(state.root_addr.get() + 24, before);
     });
-    assert_eq!((addr, first, second), (state.addr, Part::Root, Part::Flbs));
+    assert_eq!((addr, first, second), (state.root_addr, StatePart::Root, StatePart::Flbs));
 }
 
 #[test]
-fn global_objects() {
-    let object = |name: &str, count| LuoFlb::new(Compatible::new(name).unwrap(), 7, count);
+fn faults_of_global_objects() {
+    let object = |name: &str, count| LuoFlb::new(CompatibleName::new(name).unwrap(), 7, count);
     let entry = |addr: u64, index: u64| addr + 16 + 64 * index;
     let three = |world: &mut World, addr: u64| {
         let page = world.pages.get_mut(&addr).unwrap();
@@ -313,7 +302,7 @@ fn global_objects() {
             FlbErrorKind::TooMany { count, max: 63 }
         );
     }
-    // A header of two pages, the second of which is not there.
+    // The header counts two pages, but the second one does not exist.
     assert_eq!(
         flb_fault(|world, flbs| {
             let end = 0x4_0000_0000;
@@ -351,42 +340,42 @@ fn global_objects() {
     );
 }
 
-/// Of several faults `read` tells the one that is worst for the next kernel, wherever it is met.
+/// Of several faults, `read` returns the worst, wherever it is found.
 #[test]
-fn the_worst_comes_first() {
+fn the_worst_fault_comes_first() {
     let (mut world, state) = world();
     let severities = |world: &World| -> Vec<Severity> {
         let (_, faults) = world.inspect().unwrap();
         assert_eq!(world.read().unwrap_err(), faults[0]);
         faults.iter().map(StateError::severity).collect()
     };
-    // The page of global objects was not captured: nobody asks for it.
+    // The page of global objects is missing. The kernel does not read it at boot.
     world.pages.remove(&state.root.flbs.get()).unwrap();
     assert_eq!(severities(&world), [Severity::Accepted]);
-    // Two files of one token: the second can't be retrieved.
+    // Two files have the same token, so the second can't be retrieved.
     world.put_u64(file_at(&state, 1, 5) + 56, state.sessions[1].files[2].token);
     assert_eq!(severities(&world), [Severity::Lost, Severity::Accepted]);
     // Two sessions share a block of files.
     world.put_u64(session_at(&state, 2) + 64, state.sessions[1].entry.files.addr().get());
     assert_eq!(severities(&world)[0], Severity::Corruption);
-    // A session counts a file too many: nobody can open the device.
+    // A session's file count is wrong, so nobody can open the device.
     world.put_u64(session_at(&state, 4) + 72, 900);
     assert_eq!(severities(&world)[0], Severity::AllLost);
-    // An empty block of sessions: the kernel panics.
+    // A block of sessions is empty, so the kernel panics.
     world.put_u64(state.session_blocks[1].get() + 8, 0);
-    let four = [
+    let expected = [
         Severity::Panic,
         Severity::AllLost,
         Severity::Corruption,
         Severity::Lost,
         Severity::Accepted,
     ];
-    assert_eq!(severities(&world), four);
+    assert_eq!(severities(&world), expected);
     assert!(matches!(world.read(), Err(StateError::Sessions(_))));
 }
 
 #[test]
-fn an_entry_that_is_cut_off() {
+fn an_entry_that_is_cut_off_is_a_fault() {
     let (mut world, state) = world();
     let block = state.session_blocks[1].get();
     world.pages.get_mut(&block).unwrap().truncate(16 + 79);
@@ -394,15 +383,15 @@ fn an_entry_that_is_cut_off() {
         world.read().unwrap_err(),
         StateError::Unreadable {
             addr: PhysAddr::new(block + 16),
-            part: Part::Sessions,
+            part: StatePart::Sessions,
             kind: ReadErrorKind::Outside
         }
     );
 }
 
-/// Inspecting goes on: three faults, and all that is right beside them.
+/// There are three faults, and everything else is read.
 #[test]
-fn inspect_goes_on() {
+fn inspect_continues_after_a_fault() {
     let (mut world, state) = world();
     world.put(session_at(&state, 3), &[b'x'; 64]);
     world.put_u64(session_at(&state, 1) + 72, 63);
@@ -423,11 +412,11 @@ fn inspect_goes_on() {
     assert!(state.session("D-session-051").is_some());
 }
 
-/// Many sessions that lead into one long chain are read once, not as often as there are sessions.
+/// A long chain to which many sessions lead is read once, not once for each session.
 #[test]
-fn a_chain_that_many_share_is_walked_once() {
+fn a_chain_that_many_share_is_read_once() {
     let (mut world, state) = world();
-    // A chain of 5,000 blocks of one file each.
+    // A chain of 5,000 blocks with one file each.
     let first = 0x1_0000_0000;
     for index in 0..5_000_u64 {
         let addr = first + index * PAGE as u64;
@@ -439,7 +428,7 @@ fn a_chain_that_many_share_is_walked_once() {
         page[16 + 56..][..8].copy_from_slice(&index.to_ne_bytes());
         world.pages.insert(addr, page);
     }
-    // Every session leads to it, by a block of its own.
+    // Every session has a block of its own that leads to it.
     for index in 0..52_u64 {
         let addr = 0x2_0000_0000 + index * PAGE as u64;
         let mut page = world.pages[&first].clone();
@@ -450,7 +439,7 @@ fn a_chain_that_many_share_is_walked_once() {
         world.put_u64(session_at(&state, index as usize) + 72, 5_001);
     }
     let memory = Counting::new(world.image());
-    let (inspected, faults) = LuoState::inspect(&memory, state.addr).unwrap();
+    let (inspected, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!(inspected.sessions[0].files.len(), 5_001);
     assert_eq!(faults.len(), 51);
     assert!(memory.reads.get() < 3 * 5_000, "{} reads", memory.reads.get());

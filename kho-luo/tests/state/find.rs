@@ -1,17 +1,13 @@
-//! What a search names that it has not chosen.
-// The bytes are of x86-64.
-#![cfg(all(target_endian = "little", target_pointer_width = "64"))]
+//! A search names the trees and roots that it does not use.
 
-mod common;
-
+use crate::world::{World, captures, handed_over, kho_tree, tree};
 use bytemuck::bytes_of;
-use common::{World, captures, handed_over, kho_tree, tree};
 use kho_block::PhysAddr;
 use kho_luo::{LuoRoot, LuoState, StateError, Warning};
 
 const MAP: (&str, &[u8]) = ("preserved-memory-map", &[0, 0, 1, 0, 0, 0, 0, 0]);
 
-/// A capture with these pages besides.
+/// Returns a capture with these pages added.
 fn world(pages: &[(u64, &[u8])]) -> World {
     let [capture, _] = captures();
     with(capture.world, pages)
@@ -19,7 +15,7 @@ fn world(pages: &[(u64, &[u8])]) -> World {
 
 fn with(mut world: World, pages: &[(u64, &[u8])]) -> World {
     for (addr, bytes) in pages {
-        let mut page = vec![0; common::PAGE];
+        let mut page = vec![0; crate::world::PAGE];
         page[..bytes.len()].copy_from_slice(bytes);
         assert!(world.pages.insert(*addr, page).is_none());
     }
@@ -30,13 +26,13 @@ fn find(world: &World) -> Result<LuoState, StateError> {
     LuoState::find(&world.image(), 0..u64::MAX)
 }
 
-/// What a search that finds nothing says.
+/// Returns the message of a search that finds no root.
 fn nothing(pages: &[(u64, &[u8])]) -> String {
     find(&world(pages)).unwrap_err().to_string()
 }
 
 #[test]
-fn versions_that_are_passed_over_are_named() {
+fn other_versions_are_named() {
     let newer = tree(&[("compatible", b"kho-v5\0"), MAP], vec![handed_over("LUO", 0x2000, 32)]);
     let said = nothing(&[(0x1000, &newer)]);
     assert!(
@@ -54,7 +50,7 @@ fn versions_that_are_passed_over_are_named() {
         "{said}"
     );
 
-    // Both, and a tree that has nothing of LUO's.
+    // Both, and a tree without LUO's node.
     let empty = tree(&[("compatible", b"kho-v4\0"), MAP], vec![]);
     let said = nothing(&[
         (0x1000, &empty),
@@ -62,25 +58,22 @@ fn versions_that_are_passed_over_are_named() {
         (0x3000, &kho_tree(0x2000)),
         (0x4000, &newer),
     ]);
-    for part in ["luo-v6", "kho-v5", "nothing was handed over as \"LUO\""] {
+    for part in ["luo-v6", "kho-v5", "no node \"LUO\""] {
         assert!(said.contains(part), "{said}");
     }
 }
 
-/// The machine's own device tree, and what only begins as one, are nothing to tell of.
+/// The machine's own device tree, and what only starts like one, are not mentioned.
 #[test]
-fn other_trees_are_not_named() {
+fn other_device_trees_are_not_named() {
     let machine = tree(&[("compatible", b"linux,dummy-virt\0")], vec![]);
     let said = nothing(&[(0x1000, &machine), (0x2000, &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0])]);
-    assert_eq!(
-        said,
-        "from 0x0 to 0xffffffffffffffff no device tree of KHO's leads to a root of LUO's"
-    );
+    assert_eq!(said, "from 0x0 to 0xffffffffffffffff no KHO device tree leads to LUO's root");
 }
 
-/// Beside a good one they are warnings.
+/// If there is a good one, other versions give warnings.
 #[test]
-fn other_versions_beside_a_good_one() {
+fn other_versions_beside_a_good_one_give_warnings() {
     let newer = tree(&[("compatible", b"kho-v5\0"), MAP], vec![]);
     let [capture, _] = captures();
     let good = kho_tree(capture.world.root);
@@ -92,37 +85,37 @@ fn other_versions_beside_a_good_one() {
     assert_eq!(state.sessions.len(), 52);
 }
 
-/// A kernel that came up by a live update prepares the next one: its root has no sessions yet. Those
-/// that it came up with may still be there.
+/// A kernel that was started by a live update prepares the next one. The root that it prepares has no
+/// sessions yet. The root that it was started with may still be there.
 #[test]
-fn an_older_root_with_sessions() {
+fn an_older_root_with_sessions_gives_a_warning() {
     let [capture, _] = captures();
     let (old, sessions) = (capture.world.root, capture.said["sessions_pa"].as_u64().unwrap());
     let root = LuoRoot::new(2, Default::default(), PhysAddr::NULL);
-    // Two trees lead to the older one.
+    // Two trees lead to the older root.
     let trees = [kho_tree(old), kho_tree(0x9000)];
     let world = with(
         capture.world,
         &[(0x1000, &trees[0]), (0x2000, &trees[1]), (0x3000, &trees[0]), (0x9000, bytes_of(&root))],
     );
     let state = find(&world).unwrap();
-    assert_eq!((state.addr.get(), state.sessions.len()), (0x9000, 0));
+    assert_eq!((state.root_addr.get(), state.sessions.len()), (0x9000, 0));
     let [Warning::OlderRoot { addr, liveupdate_num, sessions: head, .. }] = state.warnings[..]
     else {
         panic!("{:?}", state.warnings)
     };
     assert_eq!((addr.get(), liveupdate_num, head.get()), (old, 1, sessions));
-    // The other way round there is nothing to warn of: the older one is empty.
+    // If the older root is the one without sessions, there is no warning.
     let newest = LuoRoot { liveupdate_num: 0, ..root };
     let mut world = world;
     world.put(0x9000, bytes_of(&newest));
     let state = find(&world).unwrap();
-    assert_eq!((state.addr.get(), state.warnings), (old, vec![]));
+    assert_eq!((state.root_addr.get(), state.warnings), (old, vec![]));
 }
 
-/// However many there are, the list is short, and other versions come first.
+/// The list is short, however many there are, and other versions come first.
 #[test]
-fn the_list_is_short() {
+fn the_list_of_unused_trees_is_short() {
     let empty = tree(&[("compatible", b"kho-v4\0"), MAP], vec![]);
     let newer = tree(&[("compatible", b"kho-v5\0"), MAP], vec![]);
     let mut pages: Vec<(u64, &[u8])> = (1..=100).map(|page| (page << 12, &empty[..])).collect();
