@@ -2,23 +2,23 @@
 //! replaces what LUO hands over between the two. See `README.md`.
 
 mod host;
+mod scenario;
 mod scenarios;
 
 use std::env;
-use std::fmt::{self, Display};
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use kho_linux_source::{Lacking, exit_code, say};
 
 use host::deadline::Deadline;
 use host::initramfs;
 use host::kernel::Kernel;
-use host::settings::{self, Settings};
+use host::settings::Settings;
 use host::tools::Missing;
-use scenarios::{Context, Scenario};
+use scenario::{Context, Scenario};
 
 /// For one scenario: a hundred times what it takes, for machines that do other things too.
 const SCENARIO_TIME: Duration = Duration::from_secs(300);
@@ -37,39 +37,8 @@ usage: kho-luo-kexec-test [OPTION] [PART OF A SCENARIO'S NAME]...
 
 KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC: see README.md";
 
-/// The machine lacks something: the test is skipped, which is no failure by itself.
-#[derive(Debug)]
-pub(crate) struct Lacking(pub(crate) String);
-
-impl Display for Lacking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Lacking {}
-
-/// Prints a line.
-pub(crate) fn say(line: impl Display) -> Result<()> {
-    writeln!(io::stdout().lock(), "{line}").context("can't print")
-}
-
 fn main() -> ExitCode {
-    let result = settings::required().and_then(|required| match run() {
-        Err(error) if error.is::<Lacking>() => {
-            say(format!("skipped: {error:#}"))?;
-            Ok(!required)
-        }
-        other => other,
-    });
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("KHO_REQUIRE_KEXEC", run)
 }
 
 /// What is to be done.

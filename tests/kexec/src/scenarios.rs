@@ -19,4 +19,3 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(unknown::scenarios());
     all
 }
-

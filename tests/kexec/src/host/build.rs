@@ -7,10 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-
-use super::command::{last_lines, run};
-use super::package::Package;
-use crate::say;
+use kho_linux_source::{Archive, last_lines, run, say};
 
 /// What our kernel has beyond the smallest one.
 pub(crate) const CONFIG: &str = include_str!("../../kernel.config");
@@ -44,14 +41,14 @@ pub(crate) fn check_room(dir: &Path) -> Result<()> {
 
 /// Builds the kernel of a package in `work`, which is emptied first. Returns the directory with the
 /// results.
-pub(crate) fn build(deb: &Path, package: Package, work: &Path) -> Result<PathBuf> {
+pub(crate) fn build(archive: &Archive, work: &Path) -> Result<PathBuf> {
     let started = Instant::now();
     let _ = fs::remove_dir_all(work);
     let (source, out) = (work.join("source"), work.join("out"));
     fs::create_dir_all(&source)?;
     fs::create_dir_all(&out)?;
     say("unpacking it")?;
-    unpack(deb, package, work, &source)?;
+    archive.unpack_all_but(&unused(), &source)?;
     say(format!("building it; unpacked in {} s", started.elapsed().as_secs()))?;
 
     let make = |target: &str| {
@@ -90,23 +87,13 @@ pub(crate) fn build(deb: &Path, package: Package, work: &Path) -> Result<PathBuf
     Ok(ready)
 }
 
-fn unpack(deb: &Path, package: Package, work: &Path, source: &Path) -> Result<()> {
-    run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(work.join("package")))?;
-    let archive = work.join(format!("package/usr/src/{package}.tar.xz"));
-    let mut tar = Command::new("tar");
-    tar.arg("-xJf")
-        .arg(&archive)
-        .arg("-C")
-        .arg(source)
-        .args(["--strip-components=1", "--wildcards"]);
-    for dir in UNUSED {
-        for pattern in ["*.[ch]", "*.rst", "*.yaml", "*.svg", "*.json"] {
-            tar.arg(format!("--exclude=*/{dir}/{pattern}"));
-        }
-    }
-    tar.args(["--exclude=*.dts", "--exclude=*.dtsi"]);
-    run(&mut tar)?;
-    Ok(fs::remove_file(archive)?)
+/// Returns patterns of the files that are not needed.
+fn unused() -> Vec<String> {
+    let patterns = ["*.[ch]", "*.rst", "*.yaml", "*.svg", "*.json"];
+    let below = |dir| patterns.map(|pattern| format!("*/{dir}/{pattern}"));
+    let mut unused: Vec<String> = UNUSED.iter().flat_map(below).collect();
+    unused.extend(["*.dts".to_owned(), "*.dtsi".to_owned()]);
+    unused
 }
 
 /// Every option that was asked for has to be there: an unmet dependency drops one in silence.

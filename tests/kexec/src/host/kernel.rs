@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use kho_linux_source::{A_DAY, Apt, Candidate, Lacking, Package, SOME_MINUTES, choose, say};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use xxhash_rust::const_xxh3::xxh3_64;
 
-use super::apt::{A_DAY, Apt, SOME_MINUTES, choose};
 use super::build::{CONFIG, build, check_room};
-use super::package::{Candidate, Package};
 use super::settings::Settings;
 use super::tools::Missing;
-use crate::{Lacking, say};
 
 /// A kernel that was built.
 pub(crate) struct Kernel {
@@ -70,13 +68,13 @@ impl Kernel {
         check_room(cache.dir)?;
         let candidates = apt.candidates(SOME_MINUTES)?;
         let candidate = choose(&candidates, settings.package)?;
-        let deb = apt.download(candidate)?;
+        let archive = apt.download(candidate)?;
         let work = cache.dir.join("build");
-        let ready = build(&deb, candidate.package, &work)?;
+        let ready = build(&archive, &work)?;
         // In place all at once.
         fs::rename(ready, cache.path(candidate))?;
         fs::remove_dir_all(&work)?;
-        let _ = fs::remove_file(deb);
+        let _ = fs::remove_file(archive.path());
         cache.find(candidate)?.context("the kernel that was built is not in the cache")
     }
 

@@ -11,20 +11,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use kho_block::{PhysAddr, ReadError, ReadErrorKind, ReadMemory};
+use kho_linux_source::last_lines;
 use kho_luo_kexec_test::{KERNEL_ARGS, MARK};
 use tempfile::TempDir;
 
-use super::command::last_lines;
 use super::deadline::Deadline;
 use super::gdb::Gdb;
 use super::kernel::Kernel;
+use super::tools::QEMU;
 
 /// Memory of the machine. All of it lies below QEMU's hole for devices, so an address is an offset
 /// in the file that holds it.
 const RAM_SIZE: u64 = 384 << 20;
-
-/// Name of the program.
-pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// How long after the fact a kernel's message may come. Since Linux 7.3 a thread of its own prints
 /// what the kernel logs, whenever it gets to run.

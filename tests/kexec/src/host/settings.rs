@@ -1,11 +1,9 @@
 //! What the environment asks for. It is checked before anything else is done.
 
-use std::env::{self, VarError};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-
-use super::package::Package;
+use anyhow::{Context, Result, ensure};
+use kho_linux_source::{Package, cache, mirror, variable};
 
 /// What the environment asks for.
 pub(crate) struct Settings {
@@ -17,46 +15,16 @@ pub(crate) struct Settings {
     pub(crate) mirror: Option<String>,
 }
 
-/// Whether being skipped is a failure: `KHO_REQUIRE_KEXEC`.
-pub(crate) fn required() -> Result<bool> {
-    Ok(match variable("KHO_REQUIRE_KEXEC")?.as_deref() {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(other) => bail!("KHO_REQUIRE_KEXEC is {other:?}, and neither 0 nor 1"),
-    })
-}
-
 impl Settings {
     pub(crate) fn read() -> Result<Self> {
         let package = variable("KHO_KERNEL_PACKAGE")?
             .map(|name| name.parse().context("KHO_KERNEL_PACKAGE"))
             .transpose()?;
-        let cache = match variable("KHO_KERNEL_CACHE")? {
-            Some(dir) => PathBuf::from(dir),
-            None => base()?.join("kho-luo-kexec-test"),
-        };
+        let cache = cache("KHO_KERNEL_CACHE", "kho-luo-kexec-test")?;
         let cache = std::path::absolute(cache).context("the cache's path")?;
         check_cache(&cache)?;
-        Ok(Self { package, cache, mirror: variable("KHO_LINUX_MIRROR")? })
+        Ok(Self { package, cache, mirror: mirror()? })
     }
-}
-
-/// A variable that is set, and not to nothing.
-fn variable(name: &str) -> Result<Option<String>> {
-    match env::var(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(value)) => bail!("{name} is not UTF-8: {value:?}"),
-    }
-}
-
-/// Where programs keep what can be made again.
-fn base() -> Result<PathBuf> {
-    Ok(match (variable("XDG_CACHE_HOME")?, variable("HOME")?) {
-        (Some(dir), _) => dir.into(),
-        (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither KHO_KERNEL_CACHE nor XDG_CACHE_HOME nor HOME is set"),
-    })
 }
 
 /// The kernel is built in there, and its makefiles take neither white space nor colons.

@@ -3,9 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
+use kho_linux_source::is_program;
 
-use super::machine::QEMU;
+/// Name of QEMU's program.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
 /// What it takes besides.
 enum Need {
@@ -22,7 +23,7 @@ const TO_RUN: [(Need, &str); 2] =
     [(Program(QEMU), "qemu-system-x86"), (Program("setpriv"), "util-linux")];
 
 /// What building a kernel takes.
-const TO_BUILD: [(Need, &str); 12] = [
+const TO_BUILD: [(Need, &str); 11] = [
     (Program("apt-get"), "apt"),
     (Program("apt-cache"), "apt"),
     (Program("bc"), "bc"),
@@ -32,7 +33,6 @@ const TO_BUILD: [(Need, &str); 12] = [
     (Program("gcc"), "gcc"),
     (Program("make"), "make"),
     (Program("tar"), "tar"),
-    (Program("xz"), "xz-utils"),
     (Header("stdio.h"), "libc6-dev"),
     (Header("gelf.h"), "libelf-dev"),
 ];
@@ -88,10 +88,6 @@ impl Missing {
     }
 }
 
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +100,8 @@ mod tests {
         assert_eq!(
             missing.message().unwrap(),
             "there is no qemu-system-x86_64, setpriv, apt-get, apt-cache, bc, bison, dpkg-deb, \
-             flex, gcc, make, tar, xz, stdio.h, gelf.h; apt-get install --no-install-recommends \
-             qemu-system-x86 util-linux apt bc bison dpkg flex gcc make tar xz-utils libc6-dev \
+             flex, gcc, make, tar, stdio.h, gelf.h; apt-get install --no-install-recommends \
+             qemu-system-x86 util-linux apt bc bison dpkg flex gcc make tar libc6-dev \
              libelf-dev"
         );
         // With a kernel that was built before, less is enough.

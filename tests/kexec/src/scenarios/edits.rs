@@ -4,11 +4,11 @@ use anyhow::{Context as _, Result, ensure};
 use kho_block::{BlockSet, PhysAddr, SetHead};
 use kho_luo::{LuoFile, LuoSession, LuoState, PageMemory, SessionName};
 
-use super::{
+use crate::host::preserved::Stage;
+use crate::scenario::{
     Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_sound_state,
     replace_sessions,
 };
-use crate::host::preserved::Stage;
 
 /// What the kernel writes: two blocks of sessions.
 const SESSIONS: usize = 69;

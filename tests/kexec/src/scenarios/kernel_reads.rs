@@ -7,12 +7,12 @@ use kho_luo::{
 };
 
 use super::kernel_writes::odd_names_and_tokens;
-use super::{
+use crate::host::machine::Machine;
+use crate::host::preserved::{NEXT, Stage, memfd_pages};
+use crate::scenario::{
     Context, Expected, Scenario, check_no_warnings, check_second_kernel, read_state,
     replace_sessions,
 };
-use crate::host::machine::Machine;
-use crate::host::preserved::{NEXT, Stage, memfd_pages};
 
 /// A memfd whose pages become blocks.
 const DONOR_PAGES: u64 = 120;

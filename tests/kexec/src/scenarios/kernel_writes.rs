@@ -4,12 +4,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::ReadMemory;
 use kho_luo_kexec_test::content;
 
-use super::{
+use crate::host::machine::{Answer, Second};
+use crate::host::preserved::memfd_pages;
+use crate::scenario::{
     Context, Expected, Scenario, check_no_warnings, check_second_kernel, create, read_sound_state,
     read_state,
 };
-use crate::host::machine::{Answer, Second};
-use crate::host::preserved::memfd_pages;
 
 /// Around the 51 that fill a block, and what fills 19 blocks and part of another.
 const SESSIONS: [u64; 7] = [0, 1, 50, 51, 52, 102, 1000];

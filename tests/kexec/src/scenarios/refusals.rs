@@ -8,9 +8,9 @@ use kho_block::PhysAddr;
 use kho_luo::{LuoSession, LuoState};
 
 use super::kernel_reads::{Prepared, usual};
-use crate::scenario::{Context, Scenario, resume};
 use crate::host::machine::{Answer, Machine, Second};
 use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
+use crate::scenario::{Context, Scenario, resume};
 
 /// What is done to a chain of some blocks.
 struct Damage {

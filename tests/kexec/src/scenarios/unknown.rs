@@ -10,11 +10,11 @@ use kho_luo_kexec_test::content::PAGE_SIZE;
 
 use super::refusals::Reaction::{PanicsAtBoot, RefusesToOpen};
 use super::refusals::{refused, written};
+use crate::host::machine::{Answer, GuestRam, Machine};
+use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 use crate::scenario::{
     Context, Expected, Scenario, check_no_warnings, check_second_kernel, read_state, words,
 };
-use crate::host::machine::{Answer, GuestRam, Machine};
-use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = vec![

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Scenario, check_no_warnings, check_second_kernel};
+use crate::scenario::{Context, Scenario, check_no_warnings, check_second_kernel};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![

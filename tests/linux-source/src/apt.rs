@@ -1,4 +1,4 @@
-//! Packages from Debian's archive, by an apt state of our own: the machine's stays as it is.
+//! Packages from Debian's archive. apt runs with a state of its own, so the machine's stays as it is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,48 +7,52 @@ use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::command::{output, run};
-use super::package::{Candidate, Package};
-use crate::{Lacking, say};
+use crate::archive::Archive;
+use crate::command::{output, run};
+use crate::package::{Candidate, Package};
+use crate::report::{Lacking, say};
 
-/// Suites that may have packages that the machine's own does not.
+/// Suites with newer kernels than the machine's own suite may have.
 const SUITES: [&str; 2] = ["sid", "trixie-backports"];
 
-/// Suites of mirrors of the archive, unlike those of security updates and of other vendors.
+/// Suites by which a mirror of the archive is known; security updates and other vendors have others.
 const ARCHIVE: [&str; 8] =
     ["bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable", "oldstable"];
 
-/// Where Debian keeps the keys that the archive is signed with.
+/// The keys that the archive is signed with, as Debian installs them.
 const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.pgp",
     "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
-/// How old lists of packages may be to choose one.
-pub(crate) const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age up to which lists of packages are good enough to choose one.
+pub const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How old they may be to download it: older ones may name a version that is gone.
-pub(crate) const SOME_MINUTES: Duration = Duration::from_secs(5 * 60);
+/// Age up to which lists are good enough for a download. Older ones may name a version that is gone.
+pub const SOME_MINUTES: Duration = Duration::from_secs(5 * 60);
 
-/// An apt of our own.
-pub(crate) struct Apt {
+/// An apt with a state of its own.
+pub struct Apt {
     dir: PathBuf,
     mirror: Option<String>,
 }
 
 impl Apt {
-    /// The one with its state in `dir`. It asks `mirror`, or those of the machine's own apt.
-    pub(crate) fn new(dir: PathBuf, mirror: Option<String>) -> Result<Self> {
+    /// Uses `dir` for the state. The mirrors are `mirror`, or else those of the machine's own apt.
+    ///
+    /// # Errors
+    /// The directory can't be made.
+    pub fn new(dir: PathBuf, mirror: Option<String>) -> Result<Self> {
         make_state(&dir).with_context(|| format!("{}", dir.display()))?;
         Ok(Self { dir, mirror })
     }
 
-    /// Returns the packages of kernel sources that there are, oldest kernel first, by lists that are
-    /// no older than this.
+    /// Returns the packages of kernel sources, oldest kernel first, from lists that are no older than
+    /// `max_age`.
     ///
     /// # Errors
-    /// [`Lacking`] if no mirror gives its lists.
-    pub(crate) fn candidates(&self, max_age: Duration) -> Result<Vec<Candidate>> {
+    /// [`Lacking`] if no mirror serves its lists; else apt fails.
+    pub fn candidates(&self, max_age: Duration) -> Result<Vec<Candidate>> {
         let sources = self.sources();
         let age = sources.metadata().and_then(|meta| meta.modified()).ok();
         if age.is_none_or(|read| read.elapsed().is_ok_and(|age| age > max_age)) {
@@ -75,16 +79,7 @@ impl Apt {
 
     /// Reads the lists of packages anew.
     fn read_lists(&self) -> Result<()> {
-        let mirrors = match &self.mirror {
-            Some(mirror) => vec![mirror.clone()],
-            None => machine_mirrors().map_err(|error| Lacking(format!("{error:#}")))?,
-        };
-        if mirrors.is_empty() {
-            bail!(Lacking(
-                "apt is set up with no mirror of Debian's archive; KHO_LINUX_MIRROR can name one"
-                    .to_owned()
-            ));
-        }
+        let mirrors = mirrors(self.mirror.as_deref())?;
         say("reading the lists of packages")?;
         let mut failures = Vec::new();
         for mirror in &mirrors {
@@ -92,15 +87,11 @@ impl Apt {
                 return Ok(());
             }
         }
-        bail!(Lacking(format!(
-            "no mirror gives the lists of {}: {}",
-            SUITES.join(" or "),
-            failures.join("; ")
-        )))
+        bail!(Lacking(format!("no mirror serves {}: {}", SUITES.join(" or "), failures.join("; "))))
     }
 
-    /// Reads the lists of one mirror; says whether it has any of the suites. One at a time: a mirror
-    /// may have but one of them.
+    /// Reads the lists of one mirror, and returns whether it has any of the suites. They are read one
+    /// at a time, since a mirror may have but one.
     fn read_lists_of(&self, mirror: &str, failures: &mut Vec<String>) -> Result<bool> {
         let next = self.dir.join("state/sources.next.list");
         let keyring = KEYRINGS.iter().find(|path| Path::new(path).exists());
@@ -122,8 +113,11 @@ impl Apt {
         Ok(true)
     }
 
-    /// Downloads a package, which the lists have, and returns its file.
-    pub(crate) fn download(&self, candidate: &Candidate) -> Result<PathBuf> {
+    /// Downloads a package that the lists have.
+    ///
+    /// # Errors
+    /// It is gone, or can't be stored.
+    pub fn download(&self, candidate: &Candidate) -> Result<Archive> {
         let Candidate { package, version } = candidate;
         // What is left of another download, which may be half of one.
         let to = self.dir.join("download");
@@ -136,7 +130,8 @@ impl Apt {
         let deb = fs::read_dir(&to)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-        deb.with_context(|| format!("apt did not download {package}"))
+        let deb = deb.with_context(|| format!("apt did not download {package}"))?;
+        Ok(Archive::new(deb, *package))
     }
 
     fn sources(&self) -> PathBuf {
@@ -160,7 +155,7 @@ impl Apt {
     }
 }
 
-/// Makes what apt keeps its state in: nothing is installed.
+/// Makes the directories of apt's state, in which nothing is installed.
 fn make_state(dir: &Path) -> io::Result<()> {
     for below in ["state/lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(dir.join(below))?;
@@ -168,7 +163,7 @@ fn make_state(dir: &Path) -> io::Result<()> {
     fs::write(dir.join("state/status"), "")
 }
 
-/// A command of apt's with its state in `dir`.
+/// Returns a command of apt's that has its state in `dir`.
 fn apt(program: &str, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("-q");
@@ -183,10 +178,26 @@ fn apt(program: &str, dir: &Path) -> Command {
     command
 }
 
-/// The mirrors of the archive that the machine's apt is set up with.
+/// Returns the mirrors to ask: the one that is named, or those that the machine's apt is set up with.
 ///
-/// It is asked with empty lists, as a fresh machine has them; what it knows only from lists that it
-/// read before would not be known there.
+/// # Errors
+/// [`Lacking`] if there is none.
+pub fn mirrors(named: Option<&str>) -> Result<Vec<String>> {
+    if let Some(mirror) = named {
+        return Ok(vec![mirror.to_owned()]);
+    }
+    let mirrors = machine_mirrors().map_err(|error| Lacking(format!("{error:#}")))?;
+    if mirrors.is_empty() {
+        bail!(Lacking(
+            "apt is set up with no mirror of Debian's archive; KHO_LINUX_MIRROR can name one"
+                .to_owned()
+        ));
+    }
+    Ok(mirrors)
+}
+
+/// Asks apt with empty lists, as a fresh machine has them, so that the answer does not depend on lists
+/// that were read before.
 fn machine_mirrors() -> Result<Vec<String>> {
     let empty = tempfile::tempdir()?;
     make_state(empty.path())?;
@@ -197,7 +208,7 @@ fn machine_mirrors() -> Result<Vec<String>> {
     Ok(mirrors_in(&uris, codename.unwrap_or_default()))
 }
 
-/// The mirrors in a list of what an update would download, each once.
+/// Returns the mirrors in a list of what an update would download, each once.
 fn mirrors_in(uris: &str, codename: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in uris.lines() {
@@ -214,15 +225,17 @@ fn mirrors_in(uris: &str, codename: &str) -> Vec<String> {
     found
 }
 
-/// The first complaint of apt's.
+/// Returns apt's first complaint.
 fn why(error: &str) -> String {
     let complaint = error.lines().find(|line| line.starts_with("E:") || line.starts_with("W:"));
     complaint.or_else(|| error.lines().last()).unwrap_or_default().to_owned()
 }
 
-/// The candidate for a package, or the newest of all. That there is none is a failure: the test would
-/// be left out in silence.
-pub(crate) fn choose(candidates: &[Candidate], package: Option<Package>) -> Result<&Candidate> {
+/// Returns the candidate for a package, or the newest of all.
+///
+/// # Errors
+/// There is none. That is not [`Lacking`]: tests must not be skipped because Debian has moved on.
+pub fn choose(candidates: &[Candidate], package: Option<Package>) -> Result<&Candidate> {
     let suites = SUITES.join(" or ");
     ensure!(!candidates.is_empty(), "there is no package {} or later in {suites}", Package::OLDEST);
     match package {

@@ -5,19 +5,19 @@ use std::str::FromStr;
 
 use anyhow::{Error, Result, ensure};
 
-/// A package such as `linux-source-7.3`. They are ordered by the kernel's version.
+/// A package such as `linux-source-7.3`. Packages are ordered by the kernel's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Package {
+pub struct Package {
     major: u32,
     minor: u32,
 }
 
 impl Package {
-    /// The first that hands over what the scenarios read: blocks, `luo-v5`.
-    pub(crate) const OLDEST: Self = Self { major: 7, minor: 2 };
+    /// The first with `kho_block.c`, and with LUO's data in blocks.
+    pub const OLDEST: Self = Self { major: 7, minor: 2 };
 
-    /// What `apt-cache search` finds them by.
-    pub(crate) const PATTERN: &str = r"^linux-source-[0-9]+\.[0-9]+$";
+    /// The regular expression by which `apt-cache search` finds such packages.
+    pub const PATTERN: &str = r"^linux-source-[0-9]+\.[0-9]+$";
 
     const PREFIX: &str = "linux-source-";
 }
@@ -46,16 +46,17 @@ impl fmt::Display for Package {
     }
 }
 
-/// A package, and the version of it that there is.
+/// A package and the version that can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) package: Package,
+pub struct Candidate {
+    /// The package.
+    pub package: Package,
     /// Debian's version, such as `7.3.4-1`.
-    pub(crate) version: String,
+    pub version: String,
 }
 
 impl Candidate {
-    /// The candidates in what `apt-cache show --no-all-versions` prints, oldest kernel first.
+    /// Returns the candidates in what `apt-cache show --no-all-versions` prints, oldest kernel first.
     pub(crate) fn parse(text: &str) -> Vec<Self> {
         let mut found = Vec::new();
         let mut package = None;

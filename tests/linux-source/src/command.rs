@@ -4,13 +4,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a command, which has to succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+/// Runs a command.
+///
+/// # Errors
+/// It can't be run or fails; the end of what it said is in the error.
+pub fn run(command: &mut Command) -> Result<()> {
     output(command).map(drop)
 }
 
-/// Returns what a command prints. If it fails, the end of what it said is in the error.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+/// Runs a command and returns what it prints.
+///
+/// # Errors
+/// It can't be run or fails; the end of what it said is in the error.
+pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("can't run {program}"))?;
@@ -21,8 +27,9 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     bail!("{program} failed ({}):\n{}", output.status, last_lines(&text, 15))
 }
 
-/// The last so many lines.
-pub(crate) fn last_lines(text: &str, count: usize) -> String {
+/// Returns the last `count` lines of a text.
+#[must_use]
+pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

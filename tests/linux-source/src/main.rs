@@ -1,0 +1,46 @@
+//! Keeps the C code that `kho-linux-c` compiles in a cache. See `README.md`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::Parser;
+use kho_linux_source::{CCode, Package, exit_code, mirror, mirrors, say};
+
+/// Gets the C code of kho_block.c from Debian's newest package of kernel sources, unless a version is
+/// in the cache
+#[derive(Parser)]
+struct Arguments {
+    /// Look for a newer version than that in the cache
+    #[arg(long)]
+    update: bool,
+
+    /// Print the Debian mirrors that this machine's apt uses, and get nothing
+    #[arg(long, conflicts_with_all = ["update", "series"])]
+    mirrors: bool,
+
+    /// The Linux to get and to use from now on, such as 7.2; 7.2 is the oldest that has the code
+    #[arg(value_parser = package)]
+    series: Option<Package>,
+}
+
+fn package(series: &str) -> Result<Package> {
+    format!("linux-source-{series}").parse()
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    exit_code("KHO_REQUIRE_LINUX", || run(&arguments).map(|()| true))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.mirrors {
+        // Whoever reads the list must not find anything else in it, so it is no reason to be skipped.
+        let mirrors = mirrors(mirror()?.as_deref()).map_err(|error| anyhow!("{error:#}"))?;
+        return mirrors.iter().try_for_each(say);
+    }
+    let code = CCode::from_env()?;
+    if !arguments.update && code.report(arguments.series)? {
+        return Ok(());
+    }
+    code.update(arguments.series)
+}
