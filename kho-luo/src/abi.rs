@@ -17,8 +17,8 @@
 //!
 //! # References
 //!
-//! Linux 7.2: `include/linux/kho/abi/luo.h`, `include/linux/kho/abi/kexec_handover.h` and
-//! `include/linux/kho/abi/memfd.h`.
+//! - Linux 7.2: `include/linux/kho/abi/luo.h`, `include/linux/kho/abi/kexec_handover.h`,
+//!   `include/linux/kho/abi/memfd.h`
 
 use core::fmt;
 
@@ -85,7 +85,7 @@ pub const FILE_HANDLERS: &[&str] = &[MEMFD_HANDLER];
 pub struct LuoRoot {
     /// The name and version of these structures: [`LUO_COMPATIBLE_FIELD`].
     pub compatible: [u8; 8],
-    /// The number of live updates since the first boot, including this one.
+    /// The number of live updates so far, including this one.
     pub liveupdate_num: u64,
     /// The sessions. Null if there are none, and until the old kernel is about to start the new one.
     pub sessions: SetHead<LuoSession>,

@@ -14,7 +14,7 @@ use crate::tree::KhoTreeError;
 ///
 /// [`severity`](Self::severity) tells how the new kernel reacts to it. Faults that the kernel does not
 /// notice are marked.
-#[derive(Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// KHO's device tree does not lead to LUO's root.
@@ -161,7 +161,7 @@ impl fmt::Display for Named<'_> {
 }
 
 /// What is wrong with LUO's root.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum RootErrorKind {
     /// The address of the root is null.
@@ -189,7 +189,7 @@ fn until_zero(field: &[u8]) -> &[u8] {
 }
 
 /// What is wrong with a session.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum SessionErrorKind {
     /// The session's name is empty or not terminated. The kernel accepts an empty name and truncates
@@ -224,7 +224,7 @@ pub enum SessionErrorKind {
 }
 
 /// What is wrong with a file of a session.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum FileErrorKind {
     /// The name of the file's handler is empty or not terminated.
@@ -250,7 +250,7 @@ pub enum FileErrorKind {
 /// What is wrong with the global objects.
 ///
 /// The kernel does not check them at boot. It may notice when a file that depends on one is retrieved.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum FlbErrorKind {
     /// Their header is not at the start of a page.

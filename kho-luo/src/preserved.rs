@@ -55,8 +55,8 @@ use crate::report::readable_debug;
 ///
 /// # References
 ///
-/// Linux 7.2: `struct kho_radix_tree` in `include/linux/kho/abi/kexec_handover.h`, and
-/// `kernel/liveupdate/kexec_handover.c`.
+/// - Linux 7.2: `struct kho_radix_tree` in `include/linux/kho/abi/kexec_handover.h`, and
+///   `kernel/liveupdate/kexec_handover.c`
 #[doc(alias = "kho_radix_tree")]
 pub struct PreservedMap<'m, M> {
     memory: &'m M,
@@ -68,7 +68,7 @@ pub struct PreservedMap<'m, M> {
     found: Cell<Option<PreservedBlock>>,
 }
 
-/// A block of memory that KHO preserves: a power of two of pages.
+/// A block of memory that KHO preserves: a page, or a power of two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PreservedBlock {
@@ -89,7 +89,7 @@ impl PreservedBlock {
 }
 
 /// The error of reading KHO's map of preserved memory.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("the map of preserved memory, at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct PreservedMapError {
@@ -100,7 +100,7 @@ pub struct PreservedMapError {
 }
 
 /// What is wrong with KHO's map of preserved memory.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PreservedMapErrorKind {
     /// The table or bitmap can't be read: it may be missing from the dump.
@@ -125,7 +125,7 @@ readable_debug!(PreservedMapError, PreservedMapErrorKind);
 
 /// Tells whether the pages of a [`LuoState`](crate::LuoState) were looked up in KHO's map of
 /// preserved memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preserved {
     /// All pages were looked up. Each that is not preserved is a

@@ -39,10 +39,8 @@ use crate::report::readable_debug;
 ///
 /// # References
 ///
-/// Linux 7.2: `include/linux/kho/abi/kexec_handover.h`. The layout of a device tree is that of the
-/// [Devicetree Specification], chapter 5.
-///
-/// [Devicetree Specification]: https://www.devicetree.org/specifications/
+/// - Linux 7.2: `include/linux/kho/abi/kexec_handover.h`
+/// - [Devicetree Specification](https://www.devicetree.org/specifications/), chapter 5
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KhoTree {
@@ -65,7 +63,7 @@ pub struct KhoNode {
 }
 
 /// The error of reading KHO's device tree.
-#[derive(Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[error("KHO's device tree at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct KhoTreeError {
@@ -76,7 +74,7 @@ pub struct KhoTreeError {
 }
 
 /// What is wrong with KHO's device tree.
-#[derive(Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum KhoTreeErrorKind {
     /// Not all of the tree can be read.

@@ -9,7 +9,7 @@ use crate::name::{CompatibleName, SessionName};
 use crate::report::readable_debug;
 
 /// Something in LUO's state that is valid, but may be fatal in the new kernel or hint at a fault.
-#[derive(Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum Warning {
     /// A file has a handler that Linux 7.2 and 7.3 [do not have](FILE_HANDLERS). If the new kernel does

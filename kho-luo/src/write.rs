@@ -10,7 +10,7 @@ use crate::name::{NameError, SessionName};
 use crate::report::readable_debug;
 
 /// The error of writing sessions with [`write_sessions`]. All allocated blocks have been freed.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum WriteSessionsError {
     /// Two sessions have the same name.
@@ -122,7 +122,7 @@ fn check_files(session: SessionName, files: &[LuoFile]) -> Result<(), WriteSessi
 }
 
 /// The error of writing global objects with [`write_flbs`]. The pages have not been changed.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum WriteFlbsError {
     /// The length of the buffer is not a multiple of the page size, or is 0.

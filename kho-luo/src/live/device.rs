@@ -22,7 +22,8 @@ use crate::name::{NameError, SessionName};
 ///
 /// # References
 ///
-/// - Linux: `Documentation/userspace-api/liveupdate.rst`, `include/uapi/linux/liveupdate.h`
+/// - [Live Update uAPI](https://docs.kernel.org/userspace-api/liveupdate.html)
+/// - Linux 7.2: `include/uapi/linux/liveupdate.h`, `kernel/liveupdate/luo_core.c`
 #[derive(Debug)]
 pub struct LiveUpdate {
     fd: LuoFd,
@@ -40,6 +41,10 @@ impl LiveUpdate {
     /// # Errors
     /// There is no such device, it is already open, or the kernel could not restore what was handed
     /// over.
+    ///
+    /// # References
+    ///
+    /// - [`open(2)`](https://man7.org/linux/man-pages/man2/open.2.html)
     pub fn open() -> Result<Self, LiveUpdateError> {
         Ok(Self { fd: LuoFd::open_device()? })
     }

@@ -10,6 +10,9 @@ use crate::report::readable_debug;
 
 /// The error of a request to the Live Update Orchestrator of the running kernel.
 ///
+/// It says which [operation](LiveUpdateOperation) failed and [why](LiveUpdateErrorKind). The same error
+/// number has different causes in different operations: each has a kind of its own.
+///
 /// ```no_run
 /// use kho_luo::{LiveUpdate, LiveUpdateErrorKind};
 ///
@@ -20,10 +23,15 @@ use crate::report::readable_debug;
 /// };
 /// # let _ = luo;
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+///
+/// # References
+///
+/// - [Live Update uAPI](https://docs.kernel.org/userspace-api/liveupdate.html)
+/// - [`errno(3)`](https://man7.org/linux/man-pages/man3/errno.3.html)
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub struct LiveUpdateError {
-    /// What was requested.
+    /// The request that failed.
     pub operation: LiveUpdateOperation,
     /// Why it failed.
     pub kind: LiveUpdateErrorKind,
@@ -31,7 +39,7 @@ pub struct LiveUpdateError {
     pub errno: Option<i32>,
 }
 
-/// A request to the Live Update Orchestrator of the running kernel.
+/// What can be requested from the Live Update Orchestrator of the running kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LiveUpdateOperation {
@@ -52,7 +60,7 @@ pub enum LiveUpdateOperation {
 }
 
 /// Why a request to the Live Update Orchestrator failed.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum LiveUpdateErrorKind {
     /// The kernel has no such device.

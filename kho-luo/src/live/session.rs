@@ -17,7 +17,8 @@ use crate::report::readable_debug;
 ///
 /// # References
 ///
-/// - Linux: `Documentation/userspace-api/liveupdate.rst`, `include/uapi/linux/liveupdate.h`
+/// - [Live Update uAPI](https://docs.kernel.org/userspace-api/liveupdate.html)
+/// - Linux 7.2: `include/uapi/linux/liveupdate.h`, `kernel/liveupdate/luo_session.c`
 #[derive(Debug)]
 pub struct Session {
     fd: LuoFd,
@@ -40,6 +41,17 @@ impl Session {
     }
 
     /// Creates a session from its descriptor, which another process may have sent.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use kho_luo::Session;
+    ///
+    /// // A descriptor of something else is given back.
+    /// let error = Session::from_fd(File::open("/dev/null")?.into()).unwrap_err();
+    /// let null = File::from(error.fd);
+    /// # let _ = null;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `/proc/self/fd` does not show that the descriptor is that of a session.
@@ -128,6 +140,10 @@ impl Session {
     /// # Errors
     /// A file is not ready to be finished, or the session was created, not retrieved. The session is
     /// unchanged, and you may try again.
+    ///
+    /// # References
+    ///
+    /// - Linux 7.2: `kernel/liveupdate/luo_session.c`, `kernel/liveupdate/luo_file.c`
     pub fn finish(&self) -> Result<(), LiveUpdateError> {
         self.fd.request(&mut Finish::new())
     }
@@ -196,7 +212,7 @@ mod tests {
 
     #[test]
     fn another_file_is_not_a_session() {
-        let fd = other().into_fd();
+        let fd = OwnedFd::from(other());
         let number = fd.as_raw_fd();
         let error = Session::from_fd(fd).unwrap_err();
         assert_eq!(error.fd.as_raw_fd(), number);

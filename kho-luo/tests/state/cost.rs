@@ -3,40 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::world::{Counting, PAGE, World, captures, inspect, kho_tree};
+use crate::world::{Counting, PAGE, World, block, captures, file, inspect, kho_tree, session};
 use kho_block::{
     BlockMemory, BlockSet, DumpMemory, HeapMemory, MemfdMemory, PhysAddr, ReadError, ReadErrorKind,
     ReadMemory, SealedMemfd, SetHead, SliceMemory,
 };
 use kho_luo::{KhoTree, LuoFile, LuoState, PageMemory, SessionErrorKind, StateError};
-
-/// Makes the page of a block with these entries.
-fn block(next: u64, entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut page = vec![0; PAGE];
-    page[..8].copy_from_slice(&next.to_ne_bytes());
-    page[8..16].copy_from_slice(&(entries.len() as u64).to_ne_bytes());
-    let mut at = 16;
-    for entry in entries {
-        page[at..at + entry.len()].copy_from_slice(entry);
-        at += entry.len();
-    }
-    page
-}
-
-fn session(name: &str, files: u64, count: u64) -> Vec<u8> {
-    let mut entry = vec![0; 80];
-    entry[..name.len()].copy_from_slice(name.as_bytes());
-    entry[64..72].copy_from_slice(&files.to_ne_bytes());
-    entry[72..].copy_from_slice(&count.to_ne_bytes());
-    entry
-}
-
-fn file(name: &[u8], token: u64) -> Vec<u8> {
-    let mut entry = vec![0; 64];
-    entry[..name.len()].copy_from_slice(name);
-    entry[56..].copy_from_slice(&token.to_ne_bytes());
-    entry
-}
 
 /// Returns the address of the files of a session.
 const fn files_of(session: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! Each fault, made by one change to a capture, gives its own error, and `inspect` continues after it.
 
-use crate::world::{Counting, PAGE, World, captures, inspect};
+use crate::world::{Counting, PAGE, World, block, captures, file, inspect, session};
 use kho_block::{PhysAddr, ReadErrorKind, RestoreErrorKind};
 use kho_luo::{
     CompatibleName, FileErrorKind, FlbErrorKind, LuoFlb, LuoState, NameError, RootErrorKind,
@@ -133,11 +133,8 @@ fn a_chain_that_is_too_long_is_a_fault() {
     let first = 0x1_0000_0000;
     for index in 0..10_001_u64 {
         let addr = first + index * PAGE as u64;
-        let mut page = vec![0; PAGE];
-        page[..8].copy_from_slice(&(addr + PAGE as u64).to_ne_bytes());
-        page[8..16].copy_from_slice(&1_u64.to_ne_bytes());
-        page[16..24].copy_from_slice(format!("{index:08}").as_bytes());
-        world.pages.insert(addr, page);
+        let entry = session(&format!("{index:08}"), 0, 0);
+        world.pages.insert(addr, block(addr + PAGE as u64, &[entry]));
     }
     world.put_u64(state.root_addr.get() + 16, first);
     match world.read() {
@@ -421,20 +418,12 @@ fn a_chain_that_many_share_is_read_once() {
     for index in 0..5_000_u64 {
         let addr = first + index * PAGE as u64;
         let next = if index == 4_999 { 0 } else { addr + PAGE as u64 };
-        let mut page = vec![0; PAGE];
-        page[..8].copy_from_slice(&next.to_ne_bytes());
-        page[8..16].copy_from_slice(&1_u64.to_ne_bytes());
-        page[16] = b'x';
-        page[16 + 56..][..8].copy_from_slice(&index.to_ne_bytes());
-        world.pages.insert(addr, page);
+        world.pages.insert(addr, block(next, &[file(b"x", index)]));
     }
     // Every session has a block of its own that leads to it.
     for index in 0..52_u64 {
         let addr = 0x2_0000_0000 + index * PAGE as u64;
-        let mut page = world.pages[&first].clone();
-        page[..8].copy_from_slice(&first.to_ne_bytes());
-        page[16 + 56..][..8].copy_from_slice(&u64::MAX.to_ne_bytes());
-        world.pages.insert(addr, page);
+        world.pages.insert(addr, block(first, &[file(b"x", u64::MAX)]));
         world.put_u64(session_at(&state, index as usize) + 64, addr);
         world.put_u64(session_at(&state, index as usize) + 72, 5_001);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::world::{Counting, PAGE, World, captures, kho_tree_with_map};
+use crate::world::{Counting, PAGE, World, block, captures, kho_tree_with_map, session};
 use kho_block::{DumpMemory, PhysAddr, ReadErrorKind, ReadMemory};
 use kho_luo::{
     FileErrorKind, KhoTreeErrorKind, LuoState, Preserved, PreservedMap, PreservedMapErrorKind,
@@ -316,12 +316,8 @@ fn look_ups_end_after_too_many_missing_pages() {
     let long = 1 << 40;
     for index in 0..5_000_u64 {
         let addr = long + index * PAGE as u64;
-        let mut page = vec![0; PAGE];
-        page[..8].copy_from_slice(&(addr + PAGE as u64).to_ne_bytes());
-        page[8] = 1;
-        page[16] = b'a';
-        page[17..17 + 8].copy_from_slice(format!("{index:08}").as_bytes());
-        world.pages.insert(addr, page);
+        let entry = session(&format!("a{index:08}"), 0, 0);
+        world.pages.insert(addr, block(addr + PAGE as u64, &[entry]));
     }
     world.put_u64(long + 4_999 * PAGE as u64, 0);
     world.put_u64(world.root + 16, long);

@@ -1,6 +1,6 @@
 //! What is valid but may be fatal gives a warning. What the kernel writes gives none.
 
-use crate::world::{World, captures};
+use crate::world::{World, block, captures, file};
 use kho_luo::{LuoState, Severity, StatePart, Warning, abi};
 
 /// Returns the first capture: 52 sessions in two blocks. Session 1 has 62 files.
@@ -97,14 +97,9 @@ fn warnings_are_kept_up_to_a_limit() {
     // 1,100 blocks with one file each. Each file has another handler, except the last 50.
     for index in 0..blocks {
         let addr = long + index * 4096;
-        let mut page = vec![0; 4096];
         let next = if index + 1 == blocks { 0 } else { addr + 4096 };
-        page[..8].copy_from_slice(&next.to_ne_bytes());
-        page[8] = 1;
         let name = if index < 1_050 { format!("handler-{index}") } else { "memfd-v2".to_owned() };
-        page[16..16 + name.len()].copy_from_slice(name.as_bytes());
-        page[16 + 56..][..8].copy_from_slice(&index.to_ne_bytes());
-        world.pages.insert(addr, page);
+        world.pages.insert(addr, block(next, &[file(name.as_bytes(), index)]));
     }
     let session = state.session_blocks[0].get() + 16 + 80;
     world.put_u64(session + 64, long);

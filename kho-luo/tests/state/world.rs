@@ -53,6 +53,36 @@ pub(crate) fn inspect<M: ReadMemory>(
     Ok((inspection.state, inspection.faults))
 }
 
+/// Makes the page of a block with these entries.
+pub(crate) fn block(next: u64, entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut page = vec![0; PAGE];
+    page[..8].copy_from_slice(&next.to_ne_bytes());
+    page[8..16].copy_from_slice(&(entries.len() as u64).to_ne_bytes());
+    let mut at = 16;
+    for entry in entries {
+        page[at..at + entry.len()].copy_from_slice(entry);
+        at += entry.len();
+    }
+    page
+}
+
+/// Makes the entry of a session.
+pub(crate) fn session(name: &str, files: u64, count: u64) -> Vec<u8> {
+    let mut entry = vec![0; 80];
+    entry[..name.len()].copy_from_slice(name.as_bytes());
+    entry[64..72].copy_from_slice(&files.to_ne_bytes());
+    entry[72..].copy_from_slice(&count.to_ne_bytes());
+    entry
+}
+
+/// Makes the entry of a file.
+pub(crate) fn file(name: &[u8], token: u64) -> Vec<u8> {
+    let mut entry = vec![0; 64];
+    entry[..name.len()].copy_from_slice(name);
+    entry[56..].copy_from_slice(&token.to_ne_bytes());
+    entry
+}
+
 /// A memory that counts reads and bytes read.
 pub(crate) struct Counting<M> {
     pub(crate) memory: M,
