@@ -210,11 +210,11 @@ pub fn claim_each<S, C: ClaimVisitor>(
 ) -> Result<(), C::Error> {
     let mut addr = first;
     let error = loop {
-        let next = match claim(state, addr) {
-            Ok(block) => visitor.visit(addr, block),
-            Err(error) => Err(visitor.refuse(error)),
+        let block = match claim(state, addr) {
+            Ok(block) => block,
+            Err(error) => break visitor.refuse(error),
         };
-        match next {
+        match visitor.visit(addr, block) {
             Ok(Some(next)) => addr = next,
             Ok(None) => return Ok(()),
             Err(error) => break error,

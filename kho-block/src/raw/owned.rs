@@ -359,7 +359,7 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
 
     /// Finds the block where the fault shows. As long as all blocks are owned, their links can be
     /// followed.
-    #[cold]
+    #[inline]
     fn exact_error(&self, error: RestoreError) -> RestoreError {
         exact_error(error, self.entries.blocks())
     }
@@ -381,6 +381,7 @@ impl<T: Entry, M: BlockMemory> ClaimVisitor for Claim<'_, T, M> {
         }
     }
 
+    #[cold]
     fn refuse(&mut self, error: ClaimError) -> RestoreError {
         let kind = match error.kind {
             ClaimErrorKind::Owned if self.entries.blocks().any(|block| block == error.addr) => {
