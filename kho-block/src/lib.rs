@@ -108,14 +108,14 @@ compile_error!("the feature `alloc` needs a target with atomic stores of 64 bits
 
 pub mod abi;
 mod addr;
+#[cfg(feature = "alloc")]
+mod entries;
 mod entry;
 mod error;
 #[cfg(feature = "alloc")]
 mod fits;
 #[cfg(feature = "alloc")]
 mod foreign;
-#[cfg(feature = "alloc")]
-mod iter;
 #[allow(unsafe_code)]
 mod memory;
 #[cfg(feature = "rayon")]
@@ -139,6 +139,8 @@ pub use bytemuck;
 pub use kho_block_derive::Entry;
 
 pub use addr::{PhysAddr, SetHead};
+#[cfg(feature = "alloc")]
+pub use entries::{Chunks, Iter, Reader, Slices};
 #[doc(hidden)]
 pub use entry::derive as __derive;
 pub use entry::{Entry, EntryLayout, Field, FieldKind, FieldType};
@@ -148,8 +150,6 @@ pub use error::{
 };
 #[cfg(feature = "alloc")]
 pub use foreign::{ForeignIter, ForeignSet};
-#[cfg(feature = "alloc")]
-pub use iter::{Chunks, Iter};
 #[cfg(feature = "testing")]
 pub use memory::FaultyMemory;
 pub use memory::{BlockMemory, ClaimVisitor, ReadMemory, SliceMemory, StableMemory, claim_each};

@@ -10,9 +10,9 @@ use rayon::iter::plumbing::{
 };
 use rayon::iter::{FlattenIter, IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
+use crate::entries::{Chunks, Iter, Slices};
 use crate::entry::Entry;
 use crate::error::ReserveError;
-use crate::iter::{Chunks, Iter};
 use crate::memory::{BlockMemory, ReadMemory, StableMemory};
 use crate::raw::{ChunksMut, Entries, Slots};
 use crate::set::BlockSet;
@@ -219,7 +219,7 @@ impl<'a, T: Entry + Sync, M: ReadMemory> Producer for EntryRange<'a, T, M> {
     type IntoIter = Iter<'a, T, M>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Iter::over(self.entries, self.range)
+        Iter::between(self.entries, self.range)
     }
 
     fn split_at(self, index: usize) -> (Self, Self) {
@@ -230,7 +230,7 @@ impl<'a, T: Entry + Sync, M: ReadMemory> Producer for EntryRange<'a, T, M> {
 
     /// Slice by slice: what the folder does for each entry is then a loop without blocks.
     fn fold_with<F: Folder<Self::Item>>(self, mut folder: F) -> F {
-        for slice in self.into_iter().into_slices() {
+        for slice in Slices::between(self.entries, self.range) {
             folder = folder.consume_iter(slice);
             if folder.full() {
                 break;

@@ -139,7 +139,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         Some(unsafe { entry.as_ref() })
     }
 
-    /// The entries of the block at `position`.
+    /// Returns the entries of the block at `position`.
     #[inline]
     pub(crate) fn chunk(&self, position: usize) -> &[T] {
         assert!(position < self.linked, "the chain has no such block");
@@ -148,19 +148,6 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         // SAFETY: the block holds this many published entries (E2), which nobody changes while
         // `self` is borrowed (E3).
         unsafe { core::slice::from_raw_parts(first.as_ptr(), len) }
-    }
-
-    /// The entries of the block at `position` if it is known to be full: always as many, which the
-    /// compiler can make use of.
-    #[inline]
-    pub(crate) fn full_chunk(&self, position: usize) -> Option<&[T]> {
-        if !self.starts.is_uniform() || position + 1 >= self.linked {
-            return None;
-        }
-        let first = self.entries(position);
-        // SAFETY: in a uniform chain every block but the last holds this many published entries (E2),
-        // which nobody changes while `self` is borrowed (E3).
-        Some(unsafe { core::slice::from_raw_parts(first.as_ptr(), Self::COUNT_PER_BLOCK) })
     }
 
     /// The position of the block that holds entry `index`, and the entry's index in that block.

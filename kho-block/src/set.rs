@@ -7,10 +7,10 @@ use core::ops::{Deref, IndexMut};
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::SetHead;
+use crate::entries::Iter;
 use crate::entry::Entry;
 use crate::error::{PushError, ReserveError, RestoreError};
 use crate::fits::checked_count_of;
-use crate::iter::Iter;
 use crate::memory::BlockMemory;
 use crate::raw::{ChunksMut, Entries, OwnedChain};
 use crate::writer::Writer;

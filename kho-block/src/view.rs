@@ -1,101 +1,16 @@
-//! Reading entries in place, in blocks that are owned or lent.
+//! A set that is read in place.
 
 use core::fmt;
-use core::ops::{Deref, Index};
+use core::ops::Deref;
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
-use crate::addr::{PhysAddr, SetHead};
+use crate::addr::SetHead;
+use crate::entries::Iter;
 use crate::entry::Entry;
 use crate::error::RestoreError;
 use crate::fits::checked_count_of;
-use crate::iter::{Chunks, Iter};
-use crate::memory::{ReadMemory, StableMemory};
+use crate::memory::StableMemory;
 use crate::raw::{Entries, LentChain};
-
-impl<T: Entry, M: ReadMemory> Entries<T, M> {
-    /// Whether there are no entries.
-    #[doc(alias = "kho_block_set_is_empty")]
-    #[inline]
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The first entry.
-    #[must_use]
-    pub fn first(&self) -> Option<&T> {
-        self.get(0)
-    }
-
-    /// The last entry.
-    #[must_use]
-    pub fn last(&self) -> Option<&T> {
-        self.get(self.len().checked_sub(1)?)
-    }
-
-    /// The entries in order.
-    #[doc(alias = "kho_block_set_it_init")]
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_, T, M> {
-        Iter::new(self)
-    }
-
-    /// The entries block by block: one slice for each, never empty.
-    #[must_use]
-    pub fn chunks(&self) -> Chunks<'_, T, M> {
-        Chunks::new(self)
-    }
-
-    /// The addresses of the chain's blocks, in order.
-    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
-        (0..self.block_count()).map(|position| self.block_addr(position))
-    }
-
-    /// The head of the chain: null while there are no entries.
-    #[doc(alias = "kho_block_set_head_pa")]
-    #[must_use]
-    pub fn head(&self) -> SetHead<T> {
-        SetHead::new(self.head_addr())
-    }
-
-    /// The address of the entry at `index`, or `None` past the end.
-    #[must_use]
-    pub fn addr_of(&self, index: usize) -> Option<PhysAddr> {
-        if index >= self.len() {
-            return None;
-        }
-        let (position, offset) = self.locate(index);
-        let in_block = crate::abi::HEADER_SIZE + offset * size_of::<T>();
-        Some(self.block_addr(position).within_block(in_block))
-    }
-}
-
-impl<T: Entry, M: ReadMemory> Index<usize> for Entries<T, M> {
-    type Output = T;
-
-    fn index(&self, index: usize) -> &T {
-        let len = self.len();
-        match self.get(index) {
-            Some(entry) => entry,
-            None => panic!("index {index} is past the end of a set of {len} entries"),
-        }
-    }
-}
-
-impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a Entries<T, M> {
-    type Item = &'a T;
-    type IntoIter = Iter<'a, T, M>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self).finish()
-    }
-}
 
 /// A set that is read in place, in memory that does not change: no copy, no claim, shareable
 /// between threads.

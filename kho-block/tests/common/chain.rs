@@ -14,7 +14,7 @@ pub(crate) fn preserve_chain<T: Entry, M: BlockMemory>(
     counts: &[usize],
     entries: &[T],
 ) -> SetHead<T> {
-    assert_eq!(entries.len(), counts.iter().sum());
+    assert_eq!(entries.len(), counts.iter().sum::<usize>());
     let mut blocks: Vec<_> = counts.iter().map(|_| memory.allocate_one().unwrap()).collect();
     blocks.rotate_left(counts.len() / 2);
     let addrs: Vec<_> = blocks.iter().map(|block| memory.addr_of(*block)).collect();

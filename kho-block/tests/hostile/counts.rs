@@ -69,9 +69,10 @@ fn check(blocks: usize) {
     assert_eq!(chain.unwrap().count, FULL);
     assert!(view.is_uniform() && view.get(len).is_none() && foreign.get(len).is_none());
     assert_eq!(foreign.get(len - 1), Some(Ok(view[len - 1])));
-    let mut reader = view.iter();
+    let mut reader = view.reader();
     reader.seek(len - 1);
     assert_eq!((reader.len(), reader.next(), reader.nth(usize::MAX)), (1, view.last(), None));
+    assert_eq!(reader.prev(), view.last());
     assert_eq!(view.iter().nth_back(len - 1), view.first());
     let last = view.addr_of(len - 1).unwrap().get();
     assert_eq!(last, (blocks as u64 + 1) * SIZE - 1);

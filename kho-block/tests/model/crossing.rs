@@ -184,7 +184,7 @@ impl<T: TestEntry> Left<T> {
                     check_handed_over(&sealed, *head, naive);
                     view(&sealed, *head, naive);
                     let view = SetView::restore(&sealed, *head).unwrap();
-                    let steps = [Read::Seek(Spot::Part(9000)), Read::NextBack, Read::Rfold];
+                    let steps = [Read::Nth(Spot::Part(9000)), Read::NextBack, Read::Rfold];
                     reading::read(&view, naive, &steps);
                     reading::chunks(&view, naive, &[]);
                 }

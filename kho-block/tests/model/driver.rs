@@ -12,7 +12,7 @@ use crate::memories::TestMemory;
 use crate::naive::Naive;
 use crate::ops::{Keep, Op, Plan, Spot};
 use crate::watched::Watched;
-use crate::{changing, crossing, parallel, reading, writing};
+use crate::{changing, crossing, cursor, parallel, reading, writing};
 
 pub(crate) type Set<'m, T, M> = BlockSet<T, &'m Watched<M>>;
 
@@ -250,7 +250,9 @@ impl<T: TestEntry, M: TestMemory> Pair<'_, T, M> {
                 naive.truncate(0);
             }
             Op::Read(reads) => reading::read(set, naive, reads),
+            Op::Move(moves) => cursor::read(set, naive, moves),
             Op::Chunks(takes) => reading::chunks(set, naive, takes),
+            Op::Slices(spots, takes) => reading::slices(set, naive, *spots, takes),
             Op::ParRead(spots, most) => parallel::read(set, naive, *spots, most.get()),
             Op::Limit(limit) => {
                 naive.limit = limit.map_or(usize::MAX, usize::from);

@@ -21,6 +21,7 @@ mod changing;
 mod common;
 mod counting;
 mod crossing;
+mod cursor;
 mod driver;
 mod memories;
 mod naive;
@@ -87,6 +88,40 @@ fn indexing_past_the_end_panics() {
 fn changing_past_the_end_panics() {
     let mut set = three_entries();
     set[3] = set[0];
+}
+
+#[test]
+#[should_panic(expected = "the range ends at 4, past the end of a set of 3 entries")]
+fn slices_past_the_end_panic() {
+    let _ = three_entries().slices(2..=3);
+}
+
+#[test]
+#[should_panic(expected = "the range starts at 3 but ends at 2")]
+#[allow(clippy::reversed_empty_ranges)]
+fn slices_that_end_before_they_start_panic() {
+    let _ = three_entries().slices(3..2);
+}
+
+#[test]
+#[should_panic(expected = "past the end of a set of 3 entries")]
+fn slices_up_to_the_last_number_panic() {
+    let _ = three_entries().slices(..=usize::MAX);
+}
+
+#[test]
+#[should_panic(expected = "the range ends at 4, past the end of a set of 3 entries")]
+fn copying_past_the_end_panics() {
+    let mut copy = [common::sample(0); 3];
+    three_entries().copy_to_slice(1, &mut copy);
+}
+
+#[test]
+fn ranges_may_be_empty_anywhere() {
+    let set = three_entries();
+    assert_eq!(set.slices(3..).len() + set.slices(..0).len() + set.slices(1..1).len(), 0);
+    assert_eq!(set.slices(1..).next(), Some(&[set[1], set[2]][..]));
+    set.copy_to_slice(3, &mut []);
 }
 
 fn three_entries() -> BlockSet<Wide, HeapMemory> {

@@ -72,19 +72,31 @@ pub(crate) enum End {
     AbortByPanic,
 }
 
-/// A call of a `Iter`.
+/// A call of an `Iter`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Read {
     Next,
     NextBack,
     Nth(Spot),
     NthBack(Spot),
-    Seek(Spot),
     /// Goes on with a clone, after the original was moved.
     Clone,
     Fold,
     Rfold,
     Count,
+    Last,
+}
+
+/// A call of a `Reader`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Move {
+    Next,
+    Prev,
+    Seek(Spot),
+    Nth(Spot),
+    /// Goes on with a clone, after the original was moved.
+    Clone,
+    Fold,
     Last,
 }
 
@@ -133,7 +145,10 @@ pub(crate) enum Op {
     ParChange(Part),
     Get(Spot),
     Read(Vec<Read>),
+    Move(Vec<Move>),
     Chunks(Vec<Take>),
+    /// Reads the entries between two spots, as slices and by copying.
+    Slices([Spot; 2], Vec<Take>),
     ParRead([Spot; 2], Part),
     Limit(Option<u8>),
     HandOver,
@@ -208,7 +223,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => part().prop_map(Op::ParChange),
         3 => spot().prop_map(Op::Get),
         6 => vec(read(), 1..12).prop_map(Op::Read),
+        4 => vec(moves(), 1..12).prop_map(Op::Move),
         2 => vec(take(), 1..6).prop_map(Op::Chunks),
+        3 => ([spot(), spot()], vec(take(), 1..6)).prop_map(|(at, takes)| Op::Slices(at, takes)),
         2 => ([spot(), spot()], part()).prop_map(|(spots, part)| Op::ParRead(spots, part)),
         1 => option::weighted(0.7, 0..12_u8).prop_map(Op::Limit),
         3 => Just(Op::HandOver),
@@ -268,12 +285,23 @@ fn read() -> impl Strategy<Value = Read> {
         4 => Just(Read::NextBack),
         3 => spot().prop_map(Read::Nth),
         3 => spot().prop_map(Read::NthBack),
-        3 => spot().prop_map(Read::Seek),
         1 => Just(Read::Clone),
         1 => Just(Read::Fold),
         1 => Just(Read::Rfold),
         1 => Just(Read::Count),
         1 => Just(Read::Last),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        4 => Just(Move::Next),
+        4 => Just(Move::Prev),
+        4 => spot().prop_map(Move::Seek),
+        2 => spot().prop_map(Move::Nth),
+        1 => Just(Move::Clone),
+        1 => Just(Move::Fold),
+        1 => Just(Move::Last),
     ]
 }
 

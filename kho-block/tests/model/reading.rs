@@ -8,13 +8,13 @@ use kho_block::{Entries, Iter, ReadMemory};
 
 use crate::TestEntry;
 use crate::naive::Naive;
-use crate::ops::{Read, Take};
+use crate::ops::{Read, Spot, Take};
 
 /// How many entries a fold goes over before it costs too much to compare each.
 const MANY: usize = 3000;
 
 /// Checks that `found` is the entry at `index`, in place.
-fn check<T: TestEntry, M: ReadMemory>(
+pub(crate) fn check<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     found: Option<&T>,
@@ -26,54 +26,49 @@ fn check<T: TestEntry, M: ReadMemory>(
     assert!(bytes_of(found) == bytes_of(&naive.entries[index]), "entry {index} differs");
 }
 
-/// Reads by steps. What is left of the reader is `left`, at every step.
+/// Reads by steps. What the iterator has left is `left`, at every step.
 pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     steps: &[Read],
 ) {
-    let mut reader = entries.iter();
+    let mut iter = entries.iter();
     let mut left = 0..naive.len();
     for step in steps {
         match *step {
-            Read::Next => check(entries, naive, reader.next(), left.next()),
-            Read::NextBack => check(entries, naive, reader.next_back(), left.next_back()),
+            Read::Next => check(entries, naive, iter.next(), left.next()),
+            Read::NextBack => check(entries, naive, iter.next_back(), left.next_back()),
             Read::Nth(spot) => {
                 let n = naive.index(spot);
-                check(entries, naive, reader.nth(n), left.nth(n));
+                check(entries, naive, iter.nth(n), left.nth(n));
             }
             Read::NthBack(spot) => {
                 let n = naive.index(spot);
-                check(entries, naive, reader.nth_back(n), left.nth_back(n));
-            }
-            Read::Seek(spot) => {
-                let index = naive.index(spot);
-                reader.seek(index);
-                left.start = index.min(left.end);
+                check(entries, naive, iter.nth_back(n), left.nth_back(n));
             }
             Read::Clone => {
-                let clone = reader.clone();
-                reader.nth(1);
-                reader.next_back();
-                reader = clone;
+                let clone = iter.clone();
+                iter.nth(1);
+                iter.next_back();
+                iter = clone;
             }
-            Read::Fold => fold(entries, naive, &reader, left.clone()),
-            Read::Rfold => rfold(entries, naive, &reader, left.clone()),
-            Read::Count => assert_eq!(reader.clone().count(), left.len()),
-            Read::Last => check(entries, naive, reader.clone().last(), left.clone().last()),
+            Read::Fold => fold(entries, naive, &iter, left.clone()),
+            Read::Rfold => rfold(entries, naive, &iter, left.clone()),
+            Read::Count => assert_eq!(iter.clone().count(), left.len()),
+            Read::Last => check(entries, naive, iter.clone().last(), left.clone().last()),
         }
-        assert_eq!(reader.len(), left.len(), "after {step:?}");
-        assert_eq!(reader.size_hint(), (left.len(), Some(left.len())));
+        assert_eq!(iter.len(), left.len(), "after {step:?}");
+        assert_eq!(iter.size_hint(), (left.len(), Some(left.len())));
     }
-    check(entries, naive, reader.clone().next(), left.clone().next());
-    check(entries, naive, reader.clone().next_back(), left.clone().next_back());
+    check(entries, naive, iter.clone().next(), left.clone().next());
+    check(entries, naive, iter.clone().next_back(), left.clone().next_back());
     if left.len() <= MANY {
-        check_all(entries, naive, reader.clone(), left.clone());
-        check_all(entries, naive, reader.rev(), left.rev());
+        check_all(entries, naive, iter.clone(), left.clone());
+        check_all(entries, naive, iter.rev(), left.rev());
     }
 }
 
-fn check_all<'a, T: TestEntry, M: ReadMemory>(
+pub(crate) fn check_all<'a, T: TestEntry, M: ReadMemory>(
     entries: &'a Entries<T, M>,
     naive: &Naive<T>,
     mut found: impl Iterator<Item = &'a T>,
@@ -90,10 +85,10 @@ fn check_all<'a, T: TestEntry, M: ReadMemory>(
 fn fold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
-    reader: &Iter<'_, T, M>,
+    iter: &Iter<'_, T, M>,
     mut left: Range<usize>,
 ) {
-    reader.clone().for_each(|entry| {
+    iter.clone().for_each(|entry| {
         check_place(entries, naive, entry, left.next());
     });
     assert!(left.is_empty());
@@ -102,16 +97,16 @@ fn fold<T: TestEntry, M: ReadMemory>(
 fn rfold<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
-    reader: &Iter<'_, T, M>,
+    iter: &Iter<'_, T, M>,
     mut left: Range<usize>,
 ) {
-    reader.clone().rfold((), |(), entry| {
+    iter.clone().rfold((), |(), entry| {
         check_place(entries, naive, entry, left.next_back());
     });
     assert!(left.is_empty());
 }
 
-fn check_place<T: TestEntry, M: ReadMemory>(
+pub(crate) fn check_place<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
     found: &T,
@@ -128,25 +123,61 @@ pub(crate) fn chunks<T: TestEntry, M: ReadMemory>(
     naive: &Naive<T>,
     takes: &[Take],
 ) {
-    let mut chunks = entries.chunks();
-    let mut left = 0..naive.counts.len();
+    let blocks = (0..naive.counts.len()).map(|block| {
+        let start = naive.start(block);
+        start..start + naive.counts[block]
+    });
+    check_chunks(naive, entries.chunks(), &blocks.collect::<Vec<_>>(), takes);
+}
+
+/// Takes the slices of the entries between two, and copies those entries.
+pub(crate) fn slices<T: TestEntry, M: ReadMemory>(
+    entries: &Entries<T, M>,
+    naive: &Naive<T>,
+    spots: [Spot; 2],
+    takes: &[Take],
+) {
+    let [one, other] = spots.map(|spot| naive.index(spot).min(naive.len()));
+    let range = one.min(other)..one.max(other);
+    let mut parts = Vec::new();
+    let mut start = range.start;
+    while start < range.end {
+        let (block, offset) = naive.locate(start);
+        let end = (start - offset + naive.counts[block]).min(range.end);
+        parts.push(start..end);
+        start = end;
+    }
+    check_chunks(naive, entries.slices(range.clone()), &parts, takes);
+    let mut copy = vec![T::zeroed(); range.len()];
+    entries.copy_to_slice(range.start, &mut copy);
+    assert!(cast_slice::<T, u8>(&copy) == cast_slice::<T, u8>(&naive.entries[range]));
+}
+
+/// Takes chunks, which are those at the indices in `left`.
+fn check_chunks<'a, T: TestEntry>(
+    naive: &Naive<T>,
+    mut chunks: impl DoubleEndedIterator<Item = &'a [T]> + ExactSizeIterator + Clone,
+    left: &[Range<usize>],
+    takes: &[Take],
+) {
+    let mut left = left.iter().cloned();
     for take in takes {
         check_chunk(naive, take.of(&mut chunks), take.of(&mut left));
         assert_eq!(chunks.len(), left.len());
     }
     check_chunk(naive, chunks.clone().next_back(), left.clone().next_back());
-    for block in left {
-        check_chunk(naive, chunks.next(), Some(block));
+    assert_eq!(chunks.clone().rev().count(), left.len());
+    for indices in left {
+        check_chunk(naive, chunks.next(), Some(indices));
     }
     check_chunk(naive, chunks.next(), None);
-    assert_eq!(entries.chunks().rev().count(), naive.counts.len());
 }
 
-fn check_chunk<T: TestEntry>(naive: &Naive<T>, found: Option<&[T]>, block: Option<usize>) {
-    let expected = block.map(|block| &naive.entries[naive.start(block)..][..naive.counts[block]]);
+fn check_chunk<T: TestEntry>(naive: &Naive<T>, found: Option<&[T]>, at: Option<Range<usize>>) {
+    let expected = at.map(|indices| &naive.entries[indices]);
     assert_eq!(found.map(<[T]>::len), expected.map(<[T]>::len));
     let bytes = |entries| cast_slice::<T, u8>(entries);
-    assert!(found.map(bytes) == expected.map(bytes), "block {block:?} differs");
+    assert!(found.map(bytes) == expected.map(bytes), "entries differ");
 }
 
 impl Take {

@@ -122,36 +122,42 @@ fn compare(input: &mut Input<'_>, set: &Set<'_>, model: &[Item]) {
     assert!(set.capacity() >= set.len());
     let at = input.below(model.len() + 2);
     assert_eq!(set.get(at), model.get(at));
-    let mut reader = set.iter();
+    let mut iter = set.iter();
     // What is left of the model is `start..end`.
     let (mut start, mut end) = (0, model.len());
     for _ in 0..5 {
         let n = input.below(30);
         match input.below(5) {
             0 => {
-                assert_eq!(reader.next(), model[start..end].first());
+                assert_eq!(iter.next(), model[start..end].first());
                 start = (start + 1).min(end);
             }
             1 => {
-                assert_eq!(reader.next_back(), model[start..end].last());
+                assert_eq!(iter.next_back(), model[start..end].last());
                 end = end.saturating_sub(1).max(start);
             }
             2 => {
-                assert_eq!(reader.nth(n), model[start..end].get(n));
+                assert_eq!(iter.nth(n), model[start..end].get(n));
                 start = (start + n + 1).min(end);
             }
             3 => {
-                assert_eq!(reader.nth_back(n), model[start..end].iter().nth_back(n));
+                assert_eq!(iter.nth_back(n), model[start..end].iter().nth_back(n));
                 end = end.saturating_sub(n + 1).max(start);
             }
             _ => {
-                let at = input.below(model.len() + 2);
-                reader.seek(at);
-                start = at.min(end);
+                let mut cursor = set.reader();
+                cursor.seek(at + n);
+                let position = model.len().min(at + n);
+                assert_eq!(cursor.position(), position);
+                assert_eq!(cursor.next(), model.get(position));
+                cursor.seek(position);
+                assert_eq!(cursor.prev(), model[..position].last());
+                let range = position.saturating_sub(n)..position;
+                assert!(set.slices(range.clone()).flatten().eq(&model[range]));
             }
         }
-        assert_eq!(reader.len(), end - start);
-        assert!(reader.clone().eq(&model[start..end]));
+        assert_eq!(iter.len(), end - start);
+        assert!(iter.clone().eq(&model[start..end]));
     }
     assert!(set.iter().rev().eq(model.iter().rev()));
     assert!(set.chunks().flatten().eq(model));

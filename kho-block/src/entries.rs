@@ -1,0 +1,201 @@
+//! Reading the entries of a set, by whichever type it is held.
+
+use core::fmt;
+use core::ops::{Bound, Index, Range, RangeBounds};
+
+use crate::abi::HEADER_SIZE;
+use crate::addr::{PhysAddr, SetHead};
+use crate::entry::Entry;
+use crate::memory::ReadMemory;
+use crate::raw::Entries;
+
+mod chunks;
+mod iter;
+mod reader;
+mod slices;
+
+pub use chunks::Chunks;
+pub use iter::Iter;
+pub use reader::Reader;
+pub use slices::Slices;
+
+impl<T: Entry, M: ReadMemory> Entries<T, M> {
+    /// Whether there are no entries.
+    #[doc(alias = "kho_block_set_is_empty")]
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the first entry, or `None` if there are none.
+    #[must_use]
+    pub fn first(&self) -> Option<&T> {
+        self.get(0)
+    }
+
+    /// Returns the last entry, or `None` if there are none.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// Returns an iterator over all entries in order.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, T, M> {
+        Iter::between(self, 0..self.len())
+    }
+
+    /// Returns a cursor before the first entry, which moves forward, back and to any index.
+    #[doc(alias = "kho_block_set_it_init")]
+    #[must_use]
+    pub const fn reader(&self) -> Reader<'_, T, M> {
+        Reader::new(self)
+    }
+
+    /// Returns an iterator over the blocks of the set: the entries of each as one slice, never empty.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let memory = HeapMemory::new();
+    /// # let mut set = BlockSet::<Slot, _>::new_in(&memory);
+    /// # for value in 0..600 { set.push(Slot { value })?; }
+    /// // 600 entries of 8 bytes, 510 to a block
+    /// let lens: Vec<usize> = set.chunks().map(|chunk| chunk.len()).collect();
+    /// assert_eq!(lens, [510, 90]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn chunks(&self) -> Chunks<'_, T, M> {
+        Chunks::new(self, 0..self.block_count())
+    }
+
+    /// Returns the entries with the indices in `range` as slices: one for each block that has some
+    /// of them.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let memory = HeapMemory::new();
+    /// # let mut set = BlockSet::<Slot, _>::new_in(&memory);
+    /// # for value in 0..600 { set.push(Slot { value })?; }
+    /// // 600 entries of 8 bytes, 510 to a block
+    /// let lens: Vec<usize> = set.slices(500..520).map(|slice| slice.len()).collect();
+    /// assert_eq!(lens, [10, 10]);
+    /// assert_eq!(set.slices(500..520).flatten().map(|slot| slot.value).sum::<u64>(), 10190);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// The range starts behind its end, or ends past the last entry, as for the range of a slice.
+    #[must_use]
+    #[track_caller]
+    pub fn slices(&self, range: impl RangeBounds<usize>) -> Slices<'_, T, M> {
+        Slices::between(self, checked(&range, self.len()))
+    }
+
+    /// Copies the entries from index `start` on to a slice, as many as fill it.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let memory = HeapMemory::new();
+    /// # let mut set = BlockSet::<Slot, _>::new_in(&memory);
+    /// # for value in 0..600 { set.push(Slot { value })?; }
+    /// let mut copy = [Slot { value: 0 }; 20];
+    /// set.copy_to_slice(500, &mut copy);
+    /// assert_eq!((copy[0].value, copy[19].value), (500, 519));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// There are not as many entries from `start` on.
+    #[track_caller]
+    pub fn copy_to_slice(&self, start: usize, target: &mut [T]) {
+        let mut rest = target;
+        for slice in self.slices(start..start.saturating_add(rest.len())) {
+            let (now, later) = rest.split_at_mut(slice.len());
+            now.copy_from_slice(slice);
+            rest = later;
+        }
+    }
+
+    /// The addresses of the chain's blocks, in order.
+    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
+        (0..self.block_count()).map(|position| self.block_addr(position))
+    }
+
+    /// The head of the chain: null while there are no entries.
+    #[doc(alias = "kho_block_set_head_pa")]
+    #[must_use]
+    pub fn head(&self) -> SetHead<T> {
+        SetHead::new(self.head_addr())
+    }
+
+    /// The address of the entry at `index`, or `None` past the end.
+    #[must_use]
+    pub fn addr_of(&self, index: usize) -> Option<PhysAddr> {
+        if index >= self.len() {
+            return None;
+        }
+        let (position, offset) = self.locate(index);
+        let in_block = HEADER_SIZE + offset * size_of::<T>();
+        Some(self.block_addr(position).within_block(in_block))
+    }
+}
+
+impl<T: Entry, M: ReadMemory> Index<usize> for Entries<T, M> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        let len = self.len();
+        match self.get(index) {
+            Some(entry) => entry,
+            None => panic!("index {index} is past the end of a set of {len} entries"),
+        }
+    }
+}
+
+impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a Entries<T, M> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T, M>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+/// Returns the indices in `range`, which are at most `len`.
+///
+/// # Panics
+/// The range starts behind its end, or ends past `len`.
+#[track_caller]
+fn checked(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
+    // Where 1 can't be added the range passes every end.
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(last) => last.saturating_add(1),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => len,
+    };
+    assert!(start <= end, "the range starts at {start} but ends at {end}");
+    assert!(end <= len, "the range ends at {end}, past the end of a set of {len} entries");
+    start..end
+}
