@@ -53,7 +53,8 @@ impl LuoState {
     /// Searches `range` of `memory` for KHO's device trees, and reads the state from the latest root
     /// to which they lead.
     ///
-    /// The latest root is the one with the highest [`liveupdate_num`](crate::LuoRoot::liveupdate_num).
+    /// The latest root is the one with the highest [`liveupdate_num`](crate::LuoRoot::liveupdate_num),
+    /// and the one whose tree was found last if several have that number.
     /// In the memory of a kernel that was itself started by a live update there are two trees. The
     /// latest root is then the one that this kernel prepares for its successor, which has no sessions
     /// until the kernel is about to start that. If the older root has sessions, a

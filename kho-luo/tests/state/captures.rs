@@ -100,8 +100,8 @@ fn writing_a_capture_again_gives_the_same_bytes() {
 fn captured(capture: &Capture) -> LuoState {
     let mut state = capture.world.read().unwrap();
     assert_eq!(state.preserved, Preserved::NoTree);
-    let image = capture.world.image();
-    let map = PreservedMap::new(&image, PhysAddr::new(0x1234_5000));
+    let dump = capture.world.dump();
+    let map = PreservedMap::new(&dump, PhysAddr::new(0x1234_5000));
     state.preserved = Preserved::Unknown(map.block_at(PhysAddr::new(0x4000)).unwrap_err());
     state
 }
@@ -110,26 +110,26 @@ fn captured(capture: &Capture) -> LuoState {
 fn a_state_is_found_through_its_tree() {
     for capture in captures() {
         let bytes = kho_tree(capture.world.root);
-        let mut image = capture.world.image();
+        let mut dump = capture.world.dump();
         // An older tree, something else that starts like a tree, and the tree.
         let old = tree(&[("compatible", b"kho-v3\0")], vec![]);
-        image.insert(PhysAddr::new(0x1000), &old).unwrap();
-        image.insert(PhysAddr::new(0x2000), &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0][..]).unwrap();
-        image.insert(PhysAddr::new(0x4000), &bytes).unwrap();
+        dump.insert(PhysAddr::new(0x1000), &old).unwrap();
+        dump.insert(PhysAddr::new(0x2000), &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0][..]).unwrap();
+        dump.insert(PhysAddr::new(0x4000), &bytes).unwrap();
         // Not at the start of a page, so it is not found.
-        image.insert(PhysAddr::new(0x6800), &bytes).unwrap();
-        let found: Vec<(PhysAddr, KhoTree)> = KhoTree::scan(&image, 0x800..1 << 30).collect();
+        dump.insert(PhysAddr::new(0x6800), &bytes).unwrap();
+        let found: Vec<(PhysAddr, KhoTree)> = KhoTree::scan(&dump, 0x800..1 << 30).collect();
         let [(addr, tree)] = &found[..] else { panic!("{found:?}") };
         assert_eq!(addr.get(), 0x4000);
         assert_eq!(tree.preserved_map.get(), 0x1234_5000);
         let names: Vec<&str> = tree.nodes.iter().map(|node| &*node.name).collect();
         assert_eq!(names, ["kexec-metadata", "LUO"]);
         assert_eq!(tree.node("kexec-metadata").unwrap().size, 76);
-        let state = LuoState::from_tree(&image, *addr).unwrap();
+        let state = LuoState::from_tree(&dump, *addr).unwrap();
         assert_eq!(state, captured(&capture));
         // Nothing is found outside of the range.
-        assert_eq!(KhoTree::scan(&image, 0x4001..1 << 30).count(), 0);
-        assert_eq!(KhoTree::scan(&image, 0..0x4000).count(), 0);
+        assert_eq!(KhoTree::scan(&dump, 0x4001..1 << 30).count(), 0);
+        assert_eq!(KhoTree::scan(&dump, 0..0x4000).count(), 0);
     }
 }
 
@@ -141,20 +141,20 @@ fn the_latest_root_is_found() {
     let nowhere = tree(&[("compatible", b"kho-v4\0"), ("preserved-memory-map", &[0; 8])], vec![]);
     let older = LuoRoot::new(0, Default::default(), PhysAddr::NULL);
     let newer = LuoRoot { liveupdate_num: 2, ..older };
-    let mut image = capture.world.image();
-    let found = LuoState::find(&image, 0..1 << 30);
+    let mut dump = capture.world.dump();
+    let found = LuoState::find(&dump, 0..1 << 30);
     let nothing = StateError::NotFound { start: 0, end: 1 << 30, passed_over: vec![] };
     assert_eq!(found, Err(nothing));
     for (index, tree) in trees.iter().chain([&nowhere]).enumerate() {
-        image.insert(PhysAddr::new((index as u64 + 1) << 12), tree).unwrap();
+        dump.insert(PhysAddr::new((index as u64 + 1) << 12), tree).unwrap();
     }
     // The root at 0x10000 is older. The one at 0x20000 has been overwritten.
-    image.insert(PhysAddr::new(0x1_0000), bytemuck::bytes_of(&older)).unwrap();
-    image.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
-    assert_eq!(LuoState::find(&image, 0..1 << 30), Ok(captured(&capture)));
-    assert_eq!(LuoState::find(&image, 0..0x2000).unwrap().root_addr.get(), 0x1_0000);
+    dump.insert(PhysAddr::new(0x1_0000), bytemuck::bytes_of(&older)).unwrap();
+    dump.insert(PhysAddr::new(0x2_0000), &[0xff; 4096][..]).unwrap();
+    assert_eq!(LuoState::find(&dump, 0..1 << 30), Ok(captured(&capture)));
+    assert_eq!(LuoState::find(&dump, 0..0x2000).unwrap().root_addr.get(), 0x1_0000);
     let mut changed = DumpMemory::new();
-    for (addr, bytes) in image.pieces() {
+    for (addr, bytes) in dump.pieces() {
         let bytes = if addr.get() == 0x1_0000 { bytemuck::bytes_of(&newer) } else { bytes };
         changed.insert(addr, bytes).unwrap();
     }
@@ -163,9 +163,9 @@ fn the_latest_root_is_found() {
 
 #[test]
 fn a_scan_ends_at_the_end_of_the_address_space() {
-    let image = DumpMemory::new();
-    assert_eq!(KhoTree::scan(&image, u64::MAX - 0x5000..u64::MAX).count(), 0);
-    assert_eq!(KhoTree::scan(&image, u64::MAX..u64::MAX).count(), 0);
+    let dump = DumpMemory::new();
+    assert_eq!(KhoTree::scan(&dump, u64::MAX - 0x5000..u64::MAX).count(), 0);
+    assert_eq!(KhoTree::scan(&dump, u64::MAX..u64::MAX).count(), 0);
 }
 
 /// Each fault of a tree has its own error.
@@ -227,14 +227,14 @@ fn wrong_trees_are_refused() {
     let small = KhoTree::parse(&tree(good, vec![handed_over("LUO", 0x5000, 31)])).unwrap();
     assert_eq!(small.luo_root_addr(), Err(Kind::LuoTooSmall { size: 31 }));
 
-    let mut image = DumpMemory::new();
-    image.insert(PhysAddr::new(0x4000), &long).unwrap();
-    image.insert(PhysAddr::new(0x5000), &[0; 4096][..]).unwrap();
-    let read = |addr| KhoTree::read(&image, PhysAddr::new(addr)).unwrap_err();
+    let mut dump = DumpMemory::new();
+    dump.insert(PhysAddr::new(0x4000), &long).unwrap();
+    dump.insert(PhysAddr::new(0x5000), &[0; 4096][..]).unwrap();
+    let read = |addr| KhoTree::read(&dump, PhysAddr::new(addr)).unwrap_err();
     assert_eq!(read(0x4000).kind, Kind::TooLarge { len: 0x1_0001 });
     assert_eq!(read(0x4000).addr.get(), 0x4000);
     assert_eq!(read(0x5000).kind, Kind::NotATree);
-    let error = LuoState::from_tree(&image, PhysAddr::new(0x1000)).unwrap_err();
+    let error = LuoState::from_tree(&dump, PhysAddr::new(0x1000)).unwrap_err();
     let StateError::Tree(error) = error else { panic!("{error}") };
     assert!(matches!(error.kind, Kind::Unreadable(_)));
 }

@@ -36,7 +36,7 @@ fn sessions(count: u64) -> World {
 /// A memory in which the files of each session form a cycle at first. Whoever reads the first block
 /// again gets a chain without end.
 struct Changing<'a> {
-    image: DumpMemory<'a>,
+    dump: DumpMemory<'a>,
     asked: RefCell<BTreeMap<u64, u32>>,
 }
 
@@ -44,7 +44,7 @@ impl ReadMemory for Changing<'_> {
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         let at = addr.get();
         if at < files_of(0) {
-            return self.image.read(addr, buf);
+            return self.dump.read(addr, buf);
         }
         if buf.len() != 16 {
             buf.copy_from_slice(&file(b"memfd-v2", at)[..buf.len()]);
@@ -64,7 +64,7 @@ impl ReadMemory for Changing<'_> {
 #[test]
 fn memory_that_changes_its_answers_is_not_read_twice() {
     let world = sessions(400);
-    let memory = Counting::new(Changing { image: world.image(), asked: RefCell::default() });
+    let memory = Counting::new(Changing { dump: world.dump(), asked: RefCell::default() });
     let (state, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!((state.sessions.len(), faults.len()), (400, 400));
     assert_eq!(
@@ -108,7 +108,7 @@ fn pages_of_global_objects_cost_no_reads() {
     world.put_u64(world.root + 24, flbs);
     world.put_u64(flbs, 10_000);
     world.put_u64(flbs + 8, 0);
-    let memory = Counting::new(world.image());
+    let memory = Counting::new(world.dump());
     inspect(&memory, world.root).unwrap();
     assert!(memory.reads.get() <= 3, "{}", memory.reads.get());
 }
@@ -126,7 +126,7 @@ fn a_long_chain_that_many_share_is_read_once() {
         let next = long + index * 300 * PAGE as u64;
         world.pages.insert(files_of(index), block(next, &[file(b"memfd-v2", u64::MAX)]));
     }
-    let memory = Counting::new(world.image());
+    let memory = Counting::new(world.dump());
     let (_, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!(faults.len(), 30);
     assert!(matches!(
@@ -147,11 +147,11 @@ fn overlapping(groups: u64) -> DumpMemory<'static> {
         bytes[at..at + whole.len()].copy_from_slice(&whole);
         bytes[at + 4..at + 8].copy_from_slice(&rest.to_be_bytes());
     }
-    let mut image = DumpMemory::new();
+    let mut dump = DumpMemory::new();
     for group in 0..groups {
-        image.insert(PhysAddr::new((group + 1) << 16), bytes.clone()).unwrap();
+        dump.insert(PhysAddr::new((group + 1) << 16), bytes.clone()).unwrap();
     }
-    image
+    dump
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn trees_that_overlap_are_read_once() {
 #[test]
 fn a_scan_skips_what_does_not_exist() {
     let tree = kho_tree(0x5000);
-    let mut image = DumpMemory::new();
+    let mut dump = DumpMemory::new();
     let mut at =
-        |addr: u64, bytes: &[u8]| image.insert(PhysAddr::new(addr), bytes.to_vec()).unwrap();
+        |addr: u64, bytes: &[u8]| dump.insert(PhysAddr::new(addr), bytes.to_vec()).unwrap();
     // Pieces within a page, one across the start of a page, one that ends with a page's first byte.
     at(0x10, &[1; 16]);
     at(0x30, &[1; 16]);
@@ -178,7 +178,7 @@ fn a_scan_skips_what_does_not_exist() {
     at(1 << 40, &tree);
     at((1 << 50) - 1, &[&[0], &tree[..]].concat());
     at(u64::MAX - 4095, &[1; 4096]);
-    let memory = Counting::new(image);
+    let memory = Counting::new(dump);
     let found: Vec<u64> = KhoTree::scan(&memory, 0..u64::MAX).map(|(addr, _)| addr.get()).collect();
     assert_eq!(found, [1 << 40, 1 << 50]);
     // The page at 0x2000, those of the trees, and the last page have a first byte.
@@ -197,11 +197,11 @@ fn memories_say_what_exists() {
     page[..tree.len()].copy_from_slice(&tree);
     let base = PhysAddr::new(1 << 44);
     let slice = SliceMemory::new(base, &page);
-    let mut image = DumpMemory::new();
-    image.insert(base, &page).unwrap();
+    let mut dump = DumpMemory::new();
+    dump.insert(base, &page).unwrap();
     assert_eq!(KhoTree::scan(&slice, 0..u64::MAX).count(), 1);
     assert_eq!(KhoTree::scan(&&slice, 0..u64::MAX).count(), 1);
-    assert_eq!(KhoTree::scan(&std::sync::Arc::new(image), 0..u64::MAX).count(), 1);
+    assert_eq!(KhoTree::scan(&std::sync::Arc::new(dump), 0..u64::MAX).count(), 1);
     #[repr(align(16))]
     struct Aligned([u8; PAGE]);
     let mut aligned = Aligned(page.try_into().unwrap());
@@ -256,7 +256,7 @@ fn a_scan_of_a_memory_that_lies_ends() {
 #[test]
 fn captures_cost_what_is_documented() {
     for capture in captures() {
-        let memory = Counting::new(capture.world.image());
+        let memory = Counting::new(capture.world.dump());
         let state = LuoState::read(&memory, PhysAddr::new(capture.world.root)).unwrap();
         let files: usize = state.sessions.iter().map(|session| session.files.len()).sum();
         let blocks = capture.world.pages.len() - 2;

@@ -23,7 +23,7 @@ fn with(mut world: World, pages: &[(u64, &[u8])]) -> World {
 }
 
 fn find(world: &World) -> Result<LuoState, StateError> {
-    LuoState::find(&world.image(), 0..u64::MAX)
+    LuoState::find(&world.dump(), 0..u64::MAX)
 }
 
 /// Returns the message of a search that finds no root.
@@ -111,6 +111,19 @@ fn an_older_root_with_sessions_gives_a_warning() {
     world.put(0x9000, bytes_of(&newest));
     let state = find(&world).unwrap();
     assert_eq!((state.root_addr.get(), state.warnings), (old, vec![]));
+}
+
+#[test]
+fn of_roots_with_the_same_number_the_last_is_used() {
+    let root = LuoRoot::new(7, Default::default(), PhysAddr::NULL);
+    let trees = [kho_tree(0x8000), kho_tree(0x9000)];
+    let pages: [(u64, &[u8]); 4] = [
+        (0x1000, &trees[1]),
+        (0x2000, &trees[0]),
+        (0x8000, bytes_of(&root)),
+        (0x9000, bytes_of(&root)),
+    ];
+    assert_eq!(find(&world(&pages)).unwrap().root_addr.get(), 0x8000);
 }
 
 /// The list is short, however many there are, and other versions come first.

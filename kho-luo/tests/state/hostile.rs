@@ -427,7 +427,7 @@ fn a_chain_that_many_share_is_read_once() {
         world.put_u64(session_at(&state, index as usize) + 64, addr);
         world.put_u64(session_at(&state, index as usize) + 72, 5_001);
     }
-    let memory = Counting::new(world.image());
+    let memory = Counting::new(world.dump());
     let (inspected, faults) = inspect(&memory, world.root).unwrap();
     assert_eq!(inspected.sessions[0].files.len(), 5_001);
     assert_eq!(faults.len(), 51);

@@ -65,12 +65,12 @@ impl<const SIZE: usize> Map<SIZE> {
         self.0.iter().map(|(addr, words)| (*addr, bytemuck::cast_slice(words).to_vec()))
     }
 
-    fn image(&self) -> DumpMemory<'static, SIZE> {
-        let mut image = DumpMemory::new_with_block_size();
+    fn dump(&self) -> DumpMemory<'static, SIZE> {
+        let mut dump = DumpMemory::new_with_block_size();
         for (addr, page) in self.pages() {
-            image.insert(PhysAddr::new(addr), page).unwrap();
+            dump.insert(PhysAddr::new(addr), page).unwrap();
         }
-        image
+        dump
     }
 }
 
@@ -82,13 +82,13 @@ fn at<M: ReadMemory>(map: &PreservedMap<'_, M>, addr: u64) -> Option<(u64, u64)>
 /// 0, 0 and 2 lead. The two pages at 0x2000 are bit 1 of the leaf to which 1, 0, 0, 0 and 0 lead.
 #[test]
 fn a_known_map_is_read() {
-    let mut image = DumpMemory::new();
+    let mut dump = DumpMemory::new();
     let mut page = |addr: u64, words: &[(usize, u64)]| {
         let mut page = vec![0_u64; PAGE / 8];
         for (index, word) in words {
             page[*index] = *word;
         }
-        image.insert(PhysAddr::new(addr), bytemuck::cast_slice(&page).to_vec()).unwrap();
+        dump.insert(PhysAddr::new(addr), bytemuck::cast_slice(&page).to_vec()).unwrap();
     };
     page(0xa000, &[(2, 0xb000), (1, 0x1_1000)]);
     page(0xb000, &[(0, 0xc000)]);
@@ -101,7 +101,7 @@ fn a_known_map_is_read() {
     page(0x1_3000, &[(0, 0x1_4000)]);
     page(0x1_4000, &[(0, 0x1_5000)]);
     page(0x1_5000, &[(0, 1 << 1)]);
-    let memory = Counting::new(image);
+    let memory = Counting::new(dump);
     let map = PreservedMap::new(&memory, PhysAddr::new(0xa000));
     assert_eq!(at(&map, 0x1234_5678), Some((0x1234_5000, 0x1000)));
     assert_eq!(memory.reads.get(), 6);
@@ -118,8 +118,8 @@ fn sizes<const SIZE: usize>() {
     map.add(size << 20, 9);
     map.add(u64::MAX - (size - 1), 0);
     map.add(1 << 62, 62 - SIZE.ilog2());
-    let image = map.image();
-    let map = PreservedMap::new(&image, PhysAddr::new(MAP));
+    let dump = map.dump();
+    let map = PreservedMap::new(&dump, PhysAddr::new(MAP));
     assert_eq!(at(&map, 7 * size), Some((7 * size, size)));
     assert_eq!(at(&map, (size << 20) + (size << 8)), Some((size << 20, size << 9)));
     assert_eq!(at(&map, (size << 20) + (size << 9)), None);
@@ -138,18 +138,18 @@ fn maps_of_each_page_size_are_read() {
 /// A table in which every entry leads to the table itself.
 #[test]
 fn a_table_that_leads_to_itself_costs_few_reads() {
-    let mut image = DumpMemory::new();
+    let mut dump = DumpMemory::new();
     let words = vec![MAP; PAGE / 8];
-    image.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&words).to_vec()).unwrap();
-    let memory = Counting::new(image);
+    dump.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&words).to_vec()).unwrap();
+    let memory = Counting::new(dump);
     let map = PreservedMap::new(&memory, PhysAddr::new(MAP));
     // The last level reads the bits of 0x5000000000.
     let _ = map.block_at(PhysAddr::new(0x7000)).unwrap();
     assert!(memory.reads.get() <= 312, "{}", memory.reads.get());
     let empty = vec![0_u64; PAGE / 8];
-    let mut image = DumpMemory::new();
-    image.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&empty).to_vec()).unwrap();
-    let map = PreservedMap::new(&image, PhysAddr::new(MAP));
+    let mut dump = DumpMemory::new();
+    dump.insert(PhysAddr::new(MAP), bytemuck::cast_slice(&empty).to_vec()).unwrap();
+    let map = PreservedMap::new(&dump, PhysAddr::new(MAP));
     assert_eq!(at(&map, 0x7000), None);
 }
 
@@ -172,12 +172,12 @@ fn world(skip: impl Fn(u64) -> bool) -> (World, LuoState) {
 }
 
 fn inspect(world: &World) -> (LuoState, Vec<StateError>) {
-    let image = world.image();
-    let inspection = LuoState::inspect_tree(&image, TREE).unwrap();
+    let dump = world.dump();
+    let inspection = LuoState::inspect_tree(&dump, TREE).unwrap();
     let (state, faults) = (inspection.state, inspection.faults);
-    let read = LuoState::from_tree(&image, TREE);
+    let read = LuoState::from_tree(&dump, TREE);
     assert_eq!(read, faults.first().map_or(Ok(state.clone()), |fault| Err(fault.clone())));
-    assert_eq!(LuoState::find(&image, 0..u64::MAX), read);
+    assert_eq!(LuoState::find(&dump, 0..u64::MAX), read);
     (state, faults)
 }
 
@@ -190,7 +190,7 @@ fn preserved_pages_are_looked_up() {
     // The root alone does not lead to the map.
     assert_eq!(world.read().unwrap().preserved, Preserved::NoTree);
     // Nearby pages share a leaf, so looking up a page takes one more read.
-    let memory = Counting::new(world.image());
+    let memory = Counting::new(world.dump());
     LuoState::read(&memory, PhysAddr::new(world.root)).unwrap();
     let plain = memory.reads.replace(0);
     LuoState::from_tree(&memory, TREE).unwrap();
@@ -302,7 +302,7 @@ fn a_state_says_that_its_map_can_not_be_used() {
 fn a_tree_without_a_map_is_refused() {
     let (mut world, _) = world(|_| false);
     world.put(TREE.get(), &kho_tree_with_map(world.root, 0));
-    let error = LuoState::from_tree(&world.image(), TREE).unwrap_err();
+    let error = LuoState::from_tree(&world.dump(), TREE).unwrap_err();
     let StateError::Tree(tree) = &error else { panic!("{error}") };
     assert_eq!((tree.addr, &tree.kind), (TREE, &KhoTreeErrorKind::NoPreservedMap));
     assert_eq!(error.severity(), Severity::AllLost);
@@ -355,7 +355,7 @@ proptest! {
             // A word to which most keys lead, or any word.
             words[if kind == 3 { word.index(4) } else { word.index(PAGE / 8) }] = value;
         }
-        let memory = Counting::new(map.image());
+        let memory = Counting::new(map.dump());
         let map = PreservedMap::new(&memory, PhysAddr::new(MAP));
         for addr in addrs {
             memory.reads.set(0);

@@ -17,7 +17,7 @@ static CAPTURES: LazyLock<[Capture; 2]> = LazyLock::new(captures);
 
 /// Checks that `read` returns the first fault of `inspect` or the same state, and what both cost.
 fn agree(world: &World) -> Result<(), TestCaseError> {
-    let memory = Counting::new(world.image());
+    let memory = Counting::new(world.dump());
     let inspected = inspect(&memory, world.root);
     // At most a header and 63 entries of each page, one more read for each chain, the root, and the
     // header of the global objects.

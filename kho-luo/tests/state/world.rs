@@ -18,20 +18,20 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn image(&self) -> DumpMemory<'_> {
-        let mut image = DumpMemory::new();
+    pub(crate) fn dump(&self) -> DumpMemory<'_> {
+        let mut dump = DumpMemory::new();
         for (addr, page) in &self.pages {
-            image.insert(PhysAddr::new(*addr), page).unwrap();
+            dump.insert(PhysAddr::new(*addr), page).unwrap();
         }
-        image
+        dump
     }
 
     pub(crate) fn read(&self) -> Result<LuoState, StateError> {
-        LuoState::read(&self.image(), PhysAddr::new(self.root))
+        LuoState::read(&self.dump(), PhysAddr::new(self.root))
     }
 
     pub(crate) fn inspect(&self) -> Result<(LuoState, Vec<StateError>), StateError> {
-        inspect(&self.image(), self.root)
+        inspect(&self.dump(), self.root)
     }
 
     pub(crate) fn put(&mut self, addr: u64, bytes: &[u8]) {
