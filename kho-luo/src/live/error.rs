@@ -16,12 +16,12 @@ use crate::report::readable_debug;
 /// ```no_run
 /// use kho_luo::{LiveUpdate, LiveUpdateErrorKind};
 ///
-/// let luo = match LiveUpdate::open() {
-///     Ok(luo) => luo,
-///     Err(error) if error.kind == LiveUpdateErrorKind::NoDevice => return, // An older kernel.
-///     Err(error) => panic!("{error}"),
-/// };
-/// # let _ = luo;
+/// match LiveUpdate::open() {
+///     Ok(luo) => drop(luo.create_session("vm1")?),
+///     Err(error) if error.kind == LiveUpdateErrorKind::NoDevice => println!("no live updates here"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # References
