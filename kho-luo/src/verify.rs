@@ -129,7 +129,7 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
     }
 
     fn read_all(&mut self, state: &mut LuoState) -> Result<(), LimitReached> {
-        self.claim(state.root_addr, StatePart::Root)?;
+        self.add_block(state.root_addr, StatePart::Root)?;
         let chain =
             self.read_chain(state.root.sessions, StatePart::Sessions, StateError::Sessions)?;
         state.session_blocks = chain.blocks;
@@ -164,7 +164,7 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
     /// Records that a block belongs to `part`, and returns whether it belonged to no part before.
     ///
     /// It is a fault if it did, and if it is not preserved.
-    fn claim(&mut self, addr: PhysAddr, part: StatePart) -> Result<bool, LimitReached> {
+    fn add_block(&mut self, addr: PhysAddr, part: StatePart) -> Result<bool, LimitReached> {
         if self.blocks.len() >= MAX_BLOCKS {
             return Err(LimitReached);
         }
@@ -231,7 +231,7 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
                 self.fault(error(RestoreError::new(addr, position, kind)));
                 return Ok(chain);
             }
-            if !self.claim(addr, part)? {
+            if !self.add_block(addr, part)? {
                 return Ok(chain);
             }
             for index in 0..count {
@@ -359,7 +359,7 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
                 self.fault(fault(FlbErrorKind::Unreadable(ReadErrorKind::Outside)));
                 return Ok(Vec::new());
             };
-            self.claim(page, StatePart::Flbs)?;
+            self.add_block(page, StatePart::Flbs)?;
         }
         let mut flbs: Vec<FlbState> = Vec::new();
         let mut names: HashMap<CompatibleName, usize> = HashMap::new();
