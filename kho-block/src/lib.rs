@@ -154,7 +154,9 @@ pub use foreign::{ForeignIter, ForeignSet};
 pub use memory::FaultyMemory;
 pub use memory::{BlockMemory, ClaimVisitor, ReadMemory, SliceMemory, StableMemory, claim_each};
 #[cfg(feature = "alloc")]
-pub use memory::{DumpError, DumpMemory, HeapMemory, Usage};
+pub use memory::{
+    DumpError, DumpMemory, HeapMemory, PageError, PageErrorKind, PageMemory, Usage, split_pages,
+};
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 pub use memory::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
 #[cfg(feature = "rayon")]

@@ -24,8 +24,10 @@ mod ledger;
 mod lock;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 mod memfd;
+#[cfg(feature = "alloc")]
+mod page;
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
-mod pages;
+mod page_size;
 mod slice;
 
 #[cfg(feature = "alloc")]
@@ -38,6 +40,8 @@ pub use heap::HeapMemory;
 pub use ledger::Usage;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 pub use memfd::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
+#[cfg(feature = "alloc")]
+pub use page::{PageError, PageErrorKind, PageMemory, split_pages};
 pub use slice::SliceMemory;
 
 /// Memory whose bytes can be copied out: all that walking a chain needs.

@@ -34,6 +34,7 @@ fn errors() -> Vec<(&'static str, Box<dyn Error>)> {
         ("TextError", TextError::Zero { at: 2 }.into()),
         ("DumpError", DumpError::Overlap { addr }.into()),
         ("DumpError", DumpError::PastEnd { addr }.into()),
+        ("PageError", PageMemory::new().add_free(PhysAddr::NULL, &mut []).unwrap_err().into()),
         ("MemfdError", MemfdError::NotSealed.into()),
         ("MemfdError", MemfdError::System { call: "mmap", errno: 12 }.into()),
         ("FromFdError", {
@@ -71,6 +72,11 @@ fn errors() -> Vec<(&'static str, Box<dyn Error>)> {
             OutOfMemory,
         ];
         errors.extend(kinds.map(|kind| ("RestoreErrorKind", kind.into())));
+    }
+    {
+        use PageErrorKind::*;
+        let kinds = [Null, Misaligned, Length { len: 10 }, BytesMisaligned, Duplicate, Outside];
+        errors.extend(kinds.map(|kind| ("PageErrorKind", kind.into())));
     }
     {
         use ReserveErrorKind::*;

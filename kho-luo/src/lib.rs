@@ -66,7 +66,7 @@
 //! [`PreservedMap`] tells which pages the new kernel keeps.
 //!
 //! [`write_sessions`] writes such blocks, into pages of your choice if the memory is a
-//! [`PageMemory`]. The structures are in [`abi`].
+//! [`PageMemory`](kho_block::PageMemory). The structures are in [`abi`].
 //!
 //! # Supported kernels
 //!
@@ -109,7 +109,6 @@ mod find;
 #[cfg(target_os = "linux")]
 mod live;
 mod name;
-mod pages;
 mod preserved;
 mod read;
 mod report;
@@ -133,7 +132,6 @@ pub use live::{
 pub use name::{
     COMPATIBLE_NAME_SIZE, CompatibleName, Name, NameError, SESSION_NAME_SIZE, SessionName,
 };
-pub use pages::{PageCounts, PageError, PageErrorKind, PageMemory, pages_of};
 pub use preserved::{
     Preserved, PreservedBlock, PreservedMap, PreservedMapError, PreservedMapErrorKind,
 };

@@ -56,7 +56,7 @@ pub enum WriteSessionsError {
 /// is returned in [`LuoRoot::sessions`](crate::LuoRoot::sessions).
 ///
 /// The blocks for the files of the first session are allocated first, then those for the files of the
-/// second, and so on. The blocks for the sessions come last. A [`PageMemory`](crate::PageMemory)
+/// second, and so on. The blocks for the sessions come last. A [`PageMemory`](kho_block::PageMemory)
 /// gives its pages out in the order in which they were added, so it decides where each block is.
 ///
 /// ```

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::ledger::{Ledger, Usage};
 use super::lock::Lock;
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
-use super::pages::huge_page_size;
+use super::page_size::huge_page_size;
 use super::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
 use crate::abi::{DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;

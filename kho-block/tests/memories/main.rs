@@ -16,6 +16,7 @@ mod dump;
 mod memfd;
 mod owner;
 mod owning;
+mod page;
 mod reading;
 mod threads;
 

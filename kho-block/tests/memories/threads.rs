@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use kho_block::{
-    BlockMemory, BlockSet, DumpMemory, FaultyMemory, HeapMemory, MemfdMemory, PhysAddr,
+    BlockMemory, BlockSet, DumpMemory, FaultyMemory, HeapMemory, MemfdMemory, PageMemory, PhysAddr,
 };
 use kho_block::{Iter, ReadMemory, RestoreErrorKind, SealedMemfd, SetView};
 
@@ -97,7 +97,7 @@ pub(crate) fn one_claim_succeeds<M: Countable + Sync>(memory: &M) {
 }
 
 /// While one thread restores a chain in vain, another finds it as if nobody did.
-pub(crate) fn failing_restores_are_never_seen<M: Countable + Sync>(memory: &M) {
+pub(crate) fn failing_restores_are_never_seen<M: BlockMemory + Sync>(memory: &M) {
     let mut set = BlockSet::new_in(memory);
     set.set_block_limit(usize::MAX);
     while set.block_count() < 200 {
@@ -141,6 +141,7 @@ fn send_and_sync() {
     memory::<HeapMemory<65536>>();
     memory::<MemfdMemory>();
     memory::<MemfdMemory<16384>>();
+    memory::<PageMemory<'_>>();
     both::<DumpMemory<'_>>();
     both::<SealedMemfd>();
     both::<SetView<'_, entry::Number, SealedMemfd>>();

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::world::{
     self, Capture, PAGE, addrs, captures, handed_over, kho_tree, list, number, tree,
 };
-use kho_block::{DumpMemory, PhysAddr};
+use kho_block::{DumpMemory, PageMemory, PhysAddr};
 use kho_luo::{
-    KhoTree, KhoTreeErrorKind, LuoFile, LuoRoot, LuoState, PageMemory, Preserved, PreservedMap,
-    SessionName, StateError, abi, write_sessions,
+    KhoTree, KhoTreeErrorKind, LuoFile, LuoRoot, LuoState, Preserved, PreservedMap, SessionName,
+    StateError, abi, write_sessions,
 };
 
 #[test]
@@ -77,7 +77,7 @@ fn writing_a_capture_again_gives_the_same_bytes() {
             .collect();
         let head = write_sessions(&memory, sessions).unwrap();
         assert_eq!(head, state.root.sessions);
-        assert_eq!(memory.counts().preserved, order.len());
+        assert_eq!(memory.usage().preserved, order.len());
         drop(memory);
         let written: BTreeMap<u64, &[u8]> =
             order.iter().map(|addr| addr.get()).zip(pages.iter().map(|page| &page.0[..])).collect();

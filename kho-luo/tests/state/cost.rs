@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::world::{Counting, PAGE, World, block, captures, file, inspect, kho_tree, session};
 use kho_block::{
-    BlockMemory, BlockSet, DumpMemory, HeapMemory, MemfdMemory, PhysAddr, ReadError, ReadErrorKind,
-    ReadMemory, SealedMemfd, SetHead, SliceMemory,
+    BlockMemory, BlockSet, DumpMemory, HeapMemory, MemfdMemory, PageMemory, PhysAddr, ReadError,
+    ReadErrorKind, ReadMemory, SealedMemfd, SetHead, SliceMemory,
 };
-use kho_luo::{KhoTree, LuoFile, LuoState, PageMemory, SessionErrorKind, StateError};
+use kho_luo::{KhoTree, LuoFile, LuoState, SessionErrorKind, StateError};
 
 /// Returns the address of the files of a session.
 const fn files_of(session: u64) -> u64 {

@@ -1,9 +1,9 @@
 //! What can't be written as sessions or as global objects.
 
-use kho_block::PhysAddr;
+use kho_block::{PageMemory, PhysAddr, Usage};
 use kho_luo::{
-    CompatibleName, LuoFile, LuoFlb, NameError, PageCounts, PageMemory, SessionName,
-    WriteFlbsError, WriteSessionsError, write_flbs, write_sessions,
+    CompatibleName, LuoFile, LuoFlb, NameError, SessionName, WriteFlbsError, WriteSessionsError,
+    write_flbs, write_sessions,
 };
 
 use crate::world::PAGE;
@@ -17,7 +17,7 @@ fn file(token: u64) -> LuoFile {
 }
 
 fn counts(memory: &PageMemory<'_>) -> [usize; 3] {
-    let PageCounts { free, owned, preserved, .. } = memory.counts();
+    let Usage { free, owned, preserved, .. } = memory.usage();
     [free, owned, preserved]
 }
 

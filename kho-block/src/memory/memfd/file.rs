@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
 
 use super::error::MemfdError;
-use crate::memory::pages::page_size;
+use crate::memory::page_size::page_size;
 
 /// What `fstatfs` says of the file system of each memfd: `uapi/linux/magic.h`.
 const TMPFS_MAGIC: u32 = 0x0102_1994;

@@ -10,7 +10,7 @@ use rustix::mm::{Advice, madvise};
 use super::{Blocks, MemfdMemory, file};
 use crate::error::AllocErrorKind;
 use crate::memory::ledger::State;
-use crate::memory::pages::huge_page_size;
+use crate::memory::page_size::huge_page_size;
 
 const SMALLEST_STEP: usize = 64 << 10;
 

@@ -27,7 +27,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::error::MemfdError;
 use super::fork;
-use crate::memory::pages::{huge_page_size, page_size};
+use crate::memory::page_size::{huge_page_size, page_size};
 
 /// Address space of a memory that was not given a size: 64 GiB, or 1 GiB where there are not as many
 /// addresses.

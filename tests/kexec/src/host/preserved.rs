@@ -1,17 +1,17 @@
-//! The pages of a memfd that the kernel has preserved, and chains written into them.
+//! Pages of a memfd that the kernel has preserved, and chains that are written into them.
 //!
 //! Formats: Linux 7.2, `include/linux/kho/abi/memfd.h` and `kexec_handover.h`.
 
 use anyhow::{Context, Result, ensure};
 use bytemuck::{Pod, Zeroable};
-use kho_block::{PhysAddr, ReadMemory};
-use kho_luo::{FileState, PageMemory};
+use kho_block::{PageMemory, PhysAddr, ReadMemory};
+use kho_luo::FileState;
 
 use super::machine::GuestRam;
 
 const PAGE_SIZE: u64 = 4096;
 
-/// What a memfd's file entry leads to. C: `struct memfd_luo_ser`.
+/// What the file entry of a memfd points to. C: `struct memfd_luo_ser`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Memfd {
@@ -26,7 +26,7 @@ struct Memfd {
     order: u16,
 }
 
-/// Which page is at which index. C: `struct memfd_luo_folio_ser`.
+/// A page and its index in the memfd. C: `struct memfd_luo_folio_ser`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Folio {
@@ -40,12 +40,12 @@ fn read<T: Pod>(memory: &impl ReadMemory, addr: u64) -> Result<T> {
     Ok(value)
 }
 
-/// Where the pages of a preserved memfd are, in their order in the file.
+/// Returns the addresses of the pages of a preserved memfd, in the order of the file.
 pub(crate) fn memfd_pages(memory: &impl ReadMemory, file: &FileState) -> Result<Vec<PhysAddr>> {
-    ensure!(file.compatible == "memfd-v2", "a file of {}", file.compatible);
+    ensure!(file.compatible == "memfd-v2", "the file is a {}, not a memfd-v2", file.compatible);
     let memfd: Memfd = read(memory, file.data)?;
     ensure!(memfd.folio_count <= 1 << 20, "{} folios", memfd.folio_count);
-    // The table of folios lies in pages that a chain of chunks lists.
+    // A chain of chunks lists the pages that hold the table of folios.
     let mut table = Vec::new();
     let mut chunk = memfd.first_chunk;
     while chunk != 0 && table.len() < memfd.total_pages as usize {
@@ -71,21 +71,21 @@ pub(crate) fn memfd_pages(memory: &impl ReadMemory, file: &FileState) -> Result<
     Ok(found.into_iter().map(|(_, page)| page).collect())
 }
 
-/// A page, aligned as entries need it.
+/// A page, aligned for entries.
 type Page = [u128; 256];
 
-/// Preserved pages of the stopped machine, to write chains in. They are copies until they are stored.
+/// Copies of preserved pages of the stopped machine, to write chains in. `store` puts them back.
 pub(crate) struct Stage {
     pages: Vec<(PhysAddr, Box<Page>)>,
 }
 
 impl Stage {
-    /// Pages in the order in which they are to be used.
+    /// Makes empty pages, to be used in this order.
     pub(crate) fn new(addrs: impl IntoIterator<Item = PhysAddr>) -> Self {
         Self { pages: addrs.into_iter().map(|addr| (addr, Box::new([0; 256]))).collect() }
     }
 
-    /// The first so many pages, free to be allocated.
+    /// Returns a memory of all pages, each of them free.
     pub(crate) fn free(&mut self) -> Result<PageMemory<'_>> {
         let memory = PageMemory::new();
         for (addr, page) in &mut self.pages {
@@ -94,7 +94,7 @@ impl Stage {
         Ok(memory)
     }
 
-    /// The pages with what is in them; those that are still free can be allocated.
+    /// Returns a memory of all pages. Pages of zeros are free, the others are preserved blocks.
     pub(crate) fn preserved(&mut self) -> Result<PageMemory<'_>> {
         let memory = PageMemory::new();
         for (addr, page) in &mut self.pages {
@@ -108,12 +108,12 @@ impl Stage {
         Ok(memory)
     }
 
-    /// Writes a number into a block; `offset` counts bytes.
+    /// Writes a number into a block, `offset` bytes from its start.
     pub(crate) fn set(&mut self, block: PhysAddr, offset: usize, value: u64) -> Result<()> {
         self.write(block, offset, &value.to_ne_bytes())
     }
 
-    /// Writes bytes into a block.
+    /// Writes bytes into a block, `offset` bytes from its start.
     pub(crate) fn write(&mut self, block: PhysAddr, offset: usize, bytes: &[u8]) -> Result<()> {
         let page = self.page(block)?;
         page.get_mut(offset..offset + bytes.len()).context("past the page")?.copy_from_slice(bytes);
@@ -122,11 +122,11 @@ impl Stage {
 
     fn page(&mut self, block: PhysAddr) -> Result<&mut [u8]> {
         let mut pages = self.pages.iter_mut();
-        let (_, page) = pages.find(|(addr, _)| *addr == block).context("not a page of ours")?;
+        let (_, page) = pages.find(|(addr, _)| *addr == block).context("not a page of the stage")?;
         Ok(bytemuck::bytes_of_mut(&mut **page))
     }
 
-    /// Pages as they are in the machine.
+    /// Copies pages from the machine.
     pub(crate) fn load(ram: &GuestRam, addrs: impl IntoIterator<Item = PhysAddr>) -> Result<Self> {
         let mut stage = Self::new(addrs);
         for (addr, page) in &mut stage.pages {
@@ -135,20 +135,20 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Fills what a block has behind its entries with copies of the first one. Returns how many bytes
-    /// that are.
+    /// Fills the unused part of a block with copies of its first entry. Returns the length of that part
+    /// in bytes.
     pub(crate) fn fill_unused(&mut self, block: PhysAddr, entry_size: usize) -> Result<usize> {
         let (header, entries) = self.page(block)?.split_at_mut(HEADER_SIZE);
         let count: u64 = bytemuck::pod_read_unaligned(&header[COUNT..][..8]);
-        let used = usize::try_from(count)?.checked_mul(entry_size).context("a wild count")?;
-        let (used, unused) = entries.split_at_mut_checked(used).context("a wild count")?;
+        let used = usize::try_from(count)?.checked_mul(entry_size).context("the count is greater than fits")?;
+        let (used, unused) = entries.split_at_mut_checked(used).context("the count is greater than fits")?;
         for (byte, copied) in unused.iter_mut().zip(used[..entry_size].iter().cycle()) {
             *byte = *copied;
         }
         Ok(unused.len())
     }
 
-    /// Writes the pages into the machine.
+    /// Writes the pages back into the machine.
     pub(crate) fn store(&self, ram: &GuestRam) -> Result<()> {
         for (addr, page) in &self.pages {
             ram.write(*addr, bytemuck::bytes_of(&**page))?;
@@ -157,11 +157,11 @@ impl Stage {
     }
 }
 
-/// Where a block has the address of the next one.
+/// Offset in a block of the address of the next one.
 pub(crate) const NEXT: usize = 0;
 
-/// Where a block has the number of its entries.
+/// Offset in a block of the number of entries.
 pub(crate) const COUNT: usize = 8;
 
-/// Where its entries begin.
+/// Offset in a block of the first entry.
 pub(crate) const HEADER_SIZE: usize = 16;

@@ -1,8 +1,8 @@
 //! The kernel's own chains, claimed in place, edited and handed back.
 
 use anyhow::{Context as _, Result, ensure};
-use kho_block::{BlockSet, PhysAddr, SetHead};
-use kho_luo::{LuoFile, LuoSession, LuoState, PageMemory, SessionName};
+use kho_block::{BlockSet, PageMemory, PhysAddr, SetHead};
+use kho_luo::{LuoFile, LuoSession, LuoState, SessionName};
 
 use crate::host::preserved::Stage;
 use crate::scenario::{
@@ -10,21 +10,20 @@ use crate::scenario::{
     replace_sessions,
 };
 
-/// What the kernel writes: two blocks of sessions.
+/// Number of sessions that the kernel writes. They fill one block and part of another.
 const SESSIONS: usize = 69;
 
-/// Two blocks, a full block, two blocks, none.
+/// Number of files of the first sessions: two blocks, a full block, two blocks, none.
 const FILES: [u64; 4] = [64, 63, 70, 0];
 
-/// How many sessions there are when they are handed back: three blocks.
+/// Number of sessions that are handed back, in three blocks.
 const MORE_SESSIONS: usize = 103;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![Scenario::new("kernel-reads-its-own-chains-edited", run)]
 }
 
-/// The sessions that the kernel is told to create. The rest has a file each, as far as there are any:
-/// 248 in all.
+/// Returns the sessions that the kernel is told to create, with 248 files in all.
 fn created() -> Result<Vec<Expected>> {
     let mut first = 0;
     (0..SESSIONS)
@@ -37,7 +36,7 @@ fn created() -> Result<Vec<Expected>> {
         .collect()
 }
 
-/// The same edits, made to what is expected.
+/// Makes the edits of [`Sets::edit`] to the sessions that are expected.
 fn edit_expected(sessions: &mut Vec<Expected>) -> Result<()> {
     let moved = sessions[0].files.pop().context("no file")?;
     sessions[1].files.push(moved);
@@ -57,14 +56,14 @@ fn edit_expected(sessions: &mut Vec<Expected>) -> Result<()> {
     Ok(())
 }
 
-/// The sets of a chain of sessions, in the kernel's own blocks.
+/// The set of sessions, claimed in the kernel's own blocks.
 struct Sets<'m, 'p> {
     memory: &'m PageMemory<'p>,
     sessions: BlockSet<LuoSession, &'m PageMemory<'p>>,
 }
 
 impl<'m, 'p> Sets<'m, 'p> {
-    /// Has the files of a session changed, and notes in its entry what became of the set.
+    /// Claims the files of a session, changes them, and updates the entry of the session.
     fn files<R>(
         &mut self,
         number: usize,
@@ -79,7 +78,7 @@ impl<'m, 'p> Sets<'m, 'p> {
     }
 
     fn edit(&mut self) -> Result<()> {
-        // A block of files is freed, and a chain grows into it; twice.
+        // A block of files is freed, and another chain grows into it. So again below.
         let moved = self.files(0, |files| files.pop().context("no file"))?;
         self.files(1, |files| Ok(files.push(moved)?))?;
         let moved = self.files(2, |files| {
@@ -92,13 +91,13 @@ impl<'m, 'p> Sets<'m, 'p> {
             Ok(moved)
         })?;
         self.files(4, |files| Ok(files.writer().extend_from_slice(&moved)?))?;
-        // A chain goes to another session.
+        // A chain moves to another session.
         let sessions = &mut self.sessions;
         let LuoSession { files, file_count, .. } = sessions[5];
         (sessions[5].files, sessions[5].file_count) = (SetHead::EMPTY, 0);
         (sessions[3].files, sessions[3].file_count) = (files, file_count);
         sessions[50].name = SessionName::new("renamed")?.to_field();
-        // These are in two blocks.
+        // These two are in different blocks.
         (sessions[7], sessions[60]) = (sessions[60], sessions[7]);
         for number in SESSIONS..MORE_SESSIONS {
             let name = SessionName::new(format!("more-{number}"))?;
@@ -108,15 +107,15 @@ impl<'m, 'p> Sets<'m, 'p> {
     }
 }
 
-/// Claims the chain and those of its files, and hands them over again.
+/// Claims the chains of sessions and files, edits them, and hands them over again.
 fn edit(stage: &mut Stage, head: SetHead<LuoSession>) -> Result<SetHead<LuoSession>> {
     let memory = stage.preserved()?;
     let sessions = BlockSet::restore(&memory, head)?;
     let mut sets = Sets { memory: &memory, sessions };
     sets.edit()?;
     let head = sets.sessions.hand_over();
-    // Whatever was freed is in use again: no page is lost.
-    let counts = memory.counts();
+    // Every block that was freed is in use again.
+    let counts = memory.usage();
     ensure!((counts.free, counts.owned) == (0, 0), "{counts:?}");
     Ok(head)
 }
@@ -155,7 +154,7 @@ fn run(context: &Context) -> Result<String> {
     ))
 }
 
-/// All blocks of the sessions and their files.
+/// Returns the blocks of the sessions and of their files.
 fn blocks_of(state: &LuoState) -> Vec<PhysAddr> {
     let files = state.sessions.iter().flat_map(|session| &session.file_blocks);
     state.session_blocks.iter().chain(files).copied().collect()

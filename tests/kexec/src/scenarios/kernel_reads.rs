@@ -1,10 +1,8 @@
-//! The kernel reads what we wrote.
+//! Chains that kho-block writes, read by the kernel.
 
 use anyhow::{Context as _, Result, ensure};
-use kho_block::{BlockSet, Entry, PhysAddr, SetHead};
-use kho_luo::{
-    FileState, LuoFile, LuoSession, LuoState, PageMemory, SessionName, Warning, write_sessions,
-};
+use kho_block::{BlockSet, Entry, PageMemory, PhysAddr, SetHead};
+use kho_luo::{FileState, LuoFile, LuoSession, LuoState, SessionName, Warning, write_sessions};
 
 use super::kernel_writes::odd_names_and_tokens;
 use crate::host::machine::Machine;
@@ -14,7 +12,7 @@ use crate::scenario::{
     replace_sessions,
 };
 
-/// A memfd whose pages become blocks.
+/// Pages of the memfd that blocks are written into.
 const DONOR_PAGES: u64 = 120;
 const FILES: u64 = 300;
 
@@ -32,18 +30,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// A machine that is stopped with sessions to replace.
+/// A machine, stopped between the kernels, whose sessions are about to be replaced.
 pub(super) struct Prepared {
     pub(super) machine: Machine,
     pub(super) state: LuoState,
     pub(super) stage: Stage,
-    /// Other sessions than were created, of the same files.
+    /// The sessions to write, with the files that were created.
     pub(super) sessions: Vec<(Expected, Vec<LuoFile>)>,
 }
 
 impl Prepared {
-    /// Boots the machine up to the second kernel. The sessions are to have these files, numbered
-    /// below [`FILES`].
+    /// Boots a machine, creates files, and stops it in the second kernel. `sessions` says which session
+    /// is to have which file, by numbers less than [`FILES`].
     pub(super) fn new(context: &Context, sessions: &[Expected]) -> Result<Self> {
         let mut machine = context.boot()?;
         machine.tell("create donor old-a old-b")?;
@@ -76,12 +74,12 @@ impl Prepared {
         Ok(Self { machine, stage: Stage::new(pages), sessions, state })
     }
 
-    /// The sessions as they are to be written.
+    /// Returns names and files of the sessions to write.
     fn named(&self) -> impl Iterator<Item = (SessionName, &[LuoFile])> {
         self.sessions.iter().map(|(session, files)| (session.name, &files[..]))
     }
 
-    /// Writes the sessions into the stage, and returns their head.
+    /// Writes the sessions into the stage. Returns their head.
     pub(super) fn write(&mut self) -> Result<SetHead<LuoSession>> {
         let mut stage = std::mem::replace(&mut self.stage, Stage::new([]));
         let head = write_sessions(&stage.free()?, self.named())?;
@@ -89,14 +87,14 @@ impl Prepared {
         Ok(head)
     }
 
-    /// Stores the pages and their head, where the kernel will see them.
+    /// Stores the pages and their head in the machine.
     pub(super) fn store(&mut self, head: PhysAddr) -> Result<()> {
         self.stage.store(self.machine.ram())?;
         replace_sessions(&self.machine, &self.state, head)
     }
 
-    /// The kernel has to hand out what was written, and nothing else. So many blocks have room left
-    /// before the next.
+    /// Checks that the kernel hands out what was written and nothing else. Our reader has to find this
+    /// number of blocks that are not full although another follows.
     fn check(mut self, head: SetHead<LuoSession>, short_blocks: usize) -> Result<String> {
         self.store(head.addr())?;
         let state = read_state(&mut self.machine)?;
@@ -128,7 +126,7 @@ impl Prepared {
     }
 }
 
-/// Sessions of so many files each. The files come in falling order, under other tokens.
+/// Returns sessions with these numbers of files. Files are in descending order, under new tokens.
 fn sessions(counts: impl IntoIterator<Item = (String, usize)>) -> Result<Vec<Expected>> {
     let mut files = (0..FILES).rev();
     let renumbered = |file| (u64::MAX / 2 + 1000 - file, file);
@@ -138,7 +136,7 @@ fn sessions(counts: impl IntoIterator<Item = (String, usize)>) -> Result<Vec<Exp
         .collect()
 }
 
-/// 64 sessions, one of them with files in three blocks, with all files in all.
+/// Returns 64 sessions with all files. One of them has files in three blocks.
 pub(super) fn usual() -> Result<Vec<Expected>> {
     let mut counts: Vec<(String, usize)> = (0..60).map(|n| (format!("new-{n}"), n % 5)).collect();
     counts.insert(7, ("big".to_owned(), 130));
@@ -149,7 +147,7 @@ pub(super) fn usual() -> Result<Vec<Expected>> {
     sessions(counts)
 }
 
-/// Two blocks of sessions without room for another; of files, the counts around a full block.
+/// Returns sessions that fill two blocks. Some have files that nearly or just fill one or two blocks.
 fn full_blocks() -> Result<Vec<Expected>> {
     let mut counts = [126, 63, 62, 1].into_iter();
     sessions((0..102).map(|n| {
@@ -158,12 +156,12 @@ fn full_blocks() -> Result<Vec<Expected>> {
     }))
 }
 
-/// Sessions in twenty blocks, one in twenty of them with files.
+/// Returns sessions in twenty blocks. One in twenty has files.
 fn many() -> Result<Vec<Expected>> {
     sessions((0..1000).map(|n| (format!("many-{n}"), if n % 20 == 7 { 6 } else { 0 })))
 }
 
-/// Sessions as the library writes them; there may be garbage behind the entries.
+/// Writes sessions as the library does, if asked with garbage in the unused parts of blocks.
 fn written(context: &Context, sessions: &[Expected], garbage: bool) -> Result<String> {
     let mut prepared = Prepared::new(context, sessions)?;
     let head = prepared.write()?;
@@ -181,12 +179,12 @@ fn written(context: &Context, sessions: &[Expected], garbage: bool) -> Result<St
     Ok(format!("{}, {bytes} bytes of garbage behind them", prepared.check(head, 0)?))
 }
 
-/// Blocks of these lengths, then full ones.
+/// Entries in the first blocks of each chain. All others are full.
 const SESSION_SHAPE: [usize; 4] = [3, 51, 1, 5];
 const FILE_SHAPE: [usize; 4] = [1, 63, 2, 40];
 
-/// How many of them have room left though another one follows: three of the sessions, three of the
-/// 130 files of one and one of the 49 of another; and one each of 36 that have 2, 3 or 4.
+/// Number of blocks that have room left although another follows: three of sessions, three of the
+/// session with 130 files, one of that with 49, and one each of 36 sessions with 2, 3 or 4 files.
 const SHORT_BLOCKS: usize = 3 + 3 + 1 + 36;
 
 fn short_blocks(context: &Context) -> Result<String> {
@@ -199,7 +197,7 @@ fn short_blocks(context: &Context) -> Result<String> {
         let head = shaped(&memory, &FILE_SHAPE, files, &mut links)?;
         entries.push(LuoSession::new(name, head, files.len() as u64));
     }
-    // The last one comes when the chain is restored.
+    // The last session is pushed when the chain has been restored.
     let last = entries.pop().context("no sessions")?;
     let head = shaped(&memory, &SESSION_SHAPE, &entries, &mut links)?;
     drop(memory);
@@ -216,7 +214,8 @@ fn short_blocks(context: &Context) -> Result<String> {
     prepared.check(head, SHORT_BLOCKS)
 }
 
-/// Writes each block as a set of its own. The links between them are returned.
+/// Writes each block as a set of its own. Returns the head of the first, and adds to `links` what makes
+/// one chain of them.
 fn shaped<T: Entry>(
     memory: &PageMemory<'_>,
     shape: &[usize],
