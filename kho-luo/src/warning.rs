@@ -17,8 +17,8 @@ pub enum Warning {
     ///
     /// There is one warning for each such handler.
     #[error(
-        "file {file} of session {session} \"{name}\" has the handler \"{compatible}\", which is not \
-         one of the known (\"{}\"): if the new kernel does not have it, all sessions are lost",
+        "file {file} of session {session} \"{name}\" has the unknown handler \"{compatible}\" (known: \
+         \"{}\"): if the new kernel does not have it, all sessions are lost",
         FILE_HANDLERS.join("\", \"")
     )]
     UnknownHandler {

@@ -38,8 +38,8 @@ fn unknown_handlers_give_warnings() {
     assert_eq!(vfio.severity(), Severity::AllLost);
     assert_eq!(
         vfio.to_string(),
-        "file 5 of session 3 \"D-session-003\" has the handler \"vfio-v1\", which is not one of the \
-         known (\"memfd-v2\"): if the new kernel does not have it, all sessions are lost"
+        "file 5 of session 3 \"D-session-003\" has the unknown handler \"vfio-v1\" (known: \
+         \"memfd-v2\"): if the new kernel does not have it, all sessions are lost"
     );
     assert_eq!(abi::FILE_HANDLERS, ["memfd-v2"]);
 }
