@@ -1,10 +1,10 @@
 //! State and files that survive a kernel update, through Linux's Live Update Orchestrator (LUO).
 //!
-//! A live update starts a new kernel by kexec while chosen memory keeps its contents. LUO, which Linux
-//! has since 6.19, lets user space take part. A process creates a named *session* at
-//! `/dev/liveupdate` and preserves files in it under *tokens*. After the update, its successor
-//! retrieves the session by its name and the files by their tokens, and finishes the session. Closing
-//! a session before the update undoes it.
+//! A live update starts a new kernel by kexec while chosen memory keeps its contents. LUO, new in
+//! Linux 6.19, lets user space take part. A process creates a named *session* at `/dev/liveupdate` and
+//! preserves files in it under *tokens*. After the update, its successor retrieves the session by its
+//! name and the files by their tokens, and finishes the session. If the session is closed before the
+//! update, nothing is handed over.
 //!
 //! ```text
 //!  old kernel                                        new kernel
@@ -85,7 +85,7 @@
 //! [`Session::retrieve_memfd`], which is itself unsafe.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// Each module imports only from modules that stand above it in this list.
+// Each module imports only from modules that are above it in this list.
 //
 //     report, name         how errors are shown; names in fields
 //     abi                  the structures in memory

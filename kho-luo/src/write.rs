@@ -60,15 +60,15 @@ pub enum WriteSessionsError {
 /// gives its pages out in the order in which they were added, so it decides where each block is.
 ///
 /// ```
-/// use kho_block::HeapMemory;
-/// use kho_luo::{CompatibleName, LuoFile, SessionName, write_sessions};
+/// use kho_block::{HeapMemory, PhysAddr};
+/// use kho_luo::{CompatibleName, LuoFile, LuoRoot, SessionName, write_sessions};
 ///
 /// let memfd = CompatibleName::new("memfd-v2")?;
 /// let files = [LuoFile::new(memfd, 0x6a_0000, 7), LuoFile::new(memfd, 0x6a_3000, 8)];
 /// let memory = HeapMemory::new();
 /// let sessions = [(SessionName::new("vm1")?, &files[..]), (SessionName::new("empty")?, &[])];
-/// let head = write_sessions(&memory, sessions)?;
-/// # let _ = head;
+/// let root = LuoRoot::new(1, write_sessions(&memory, sessions)?, PhysAddr::NULL);
+/// # let _ = root;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

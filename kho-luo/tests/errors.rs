@@ -44,7 +44,7 @@ fn exported() -> BTreeSet<&'static str> {
         .lines()
         .filter(|line| !line.starts_with("//"))
         .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()))
-        .filter(|word| word.len() > "Error".len() && !word.starts_with("Page"))
+        .filter(|word| word.len() > "Error".len())
         .filter(|word| word.ends_with("Error") || word.ends_with("ErrorKind") || *word == "Warning")
         .collect()
 }
