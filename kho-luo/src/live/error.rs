@@ -125,7 +125,7 @@ pub enum LiveUpdateErrorKind {
     /// The session was retrieved, not created, so no file can be preserved in it (`EINVAL`). The
     /// handler of the file may report the same number for reasons of its own.
     #[error("the session was retrieved, not created (EINVAL)")]
-    NotCreated,
+    SessionWasRetrieved,
     /// The session has no file with this token, or is finished (`ENOENT`).
     #[error("the session has no file with this token (ENOENT)")]
     UnknownToken,
@@ -135,7 +135,7 @@ pub enum LiveUpdateErrorKind {
         "the session was created, not retrieved, or what was handed over for the file is damaged \
          (EINVAL)"
     )]
-    NotRetrievedOrDamaged,
+    SessionWasCreatedOrFileDamaged,
     /// The memory of the file could not be restored (`EIO`).
     #[error("the memory of the file could not be restored (EIO)")]
     FileNotRestored,
@@ -144,7 +144,7 @@ pub enum LiveUpdateErrorKind {
     FileNotReady,
     /// The session was created, not retrieved. Close it to end it (`EINVAL`).
     #[error("the session was created, not retrieved (EINVAL)")]
-    NotRetrieved,
+    SessionWasCreated,
     /// The kernel answered with something that is not the name of a session.
     #[error("the kernel's answer is not the name of a session: {0}")]
     InvalidAnswer(NameError),
@@ -208,7 +208,7 @@ const MEANINGS: &[(LiveUpdateOperation, Errno, LiveUpdateErrorKind)] = {
         (Op::CreateSession, Errno::NOSPC, Kind::TooManySessions),
         (Op::RetrieveSession, Errno::NOENT, Kind::UnknownSession),
         (Op::RetrieveSession, Errno::INVAL, Kind::SessionAlreadyRetrieved),
-        (Op::Finish, Errno::INVAL, Kind::NotRetrieved),
+        (Op::Finish, Errno::INVAL, Kind::SessionWasCreated),
         (Op::GetName, Errno::INVAL, Kind::UnknownRequest),
         // Linux 7.2, kernel/liveupdate/luo_session.c and luo_file.c; of memfds, mm/memfd_luo.c.
         (Op::PreserveFd, Errno::EXIST, Kind::TokenInUse),
@@ -218,9 +218,9 @@ const MEANINGS: &[(LiveUpdateOperation, Errno, LiveUpdateErrorKind)] = {
         (Op::PreserveFd, Errno::NOSPC, Kind::TooManyFiles),
         (Op::PreserveFd, Errno::FBIG, Kind::FileTooLarge),
         (Op::PreserveFd, Errno::OPNOTSUPP, Kind::UnsupportedFile),
-        (Op::PreserveFd, Errno::INVAL, Kind::NotCreated),
+        (Op::PreserveFd, Errno::INVAL, Kind::SessionWasRetrieved),
         (Op::RetrieveFd, Errno::NOENT, Kind::UnknownToken),
-        (Op::RetrieveFd, Errno::INVAL, Kind::NotRetrievedOrDamaged),
+        (Op::RetrieveFd, Errno::INVAL, Kind::SessionWasCreatedOrFileDamaged),
         (Op::RetrieveFd, Errno::IO, Kind::FileNotRestored),
         (Op::RetrieveFd, Errno::OPNOTSUPP, Kind::UnsupportedFile),
         (Op::Finish, Errno::BUSY, Kind::FileNotReady),
@@ -336,9 +336,9 @@ mod tests {
                 Kind::InvalidArgument,
                 Kind::InvalidArgument,
                 Kind::SessionAlreadyRetrieved,
-                Kind::NotCreated,
-                Kind::NotRetrievedOrDamaged,
-                Kind::NotRetrieved,
+                Kind::SessionWasRetrieved,
+                Kind::SessionWasCreatedOrFileDamaged,
+                Kind::SessionWasCreated,
                 Kind::UnknownRequest,
             ]
         );
