@@ -92,7 +92,7 @@ fn compile_for_tests(tree: &Path, page_size: &str) {
 fn compile_for_benches(tree: &Path) {
     compiler(tree, "4096")
         .define("SHIM_IDENTITY_MAP", None)
-        .files(["c/pages.c", "c/sets.c", "c/nested.c"])
+        .files(["c/pages.c", "c/sets.c"])
         .compile("kho_block_timed");
 }
 

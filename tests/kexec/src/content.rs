@@ -1,13 +1,13 @@
-//! What is in the files that are preserved: each page says which file it is of.
+//! Content of preserved files. Each page names its file and its place in it.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::{pread, pwrite};
 
-/// Size of a page of the guest.
+/// Size in bytes of a page in the guest.
 pub const PAGE_SIZE: usize = 4096;
 
-/// The page `index` of the file with this number.
+/// Returns the content of page `index` of file `file`.
 #[must_use]
 pub fn page(file: u64, index: usize) -> Vec<u8> {
     let mut text = format!("page {index} of file {file}\n").into_bytes();
@@ -15,24 +15,24 @@ pub fn page(file: u64, index: usize) -> Vec<u8> {
     text
 }
 
-/// A memfd of so many pages.
+/// Creates file `file`: a memfd of `pages` pages.
 ///
 /// # Errors
-/// It could not be made or written.
+/// It can't be created or written.
 pub fn create(file: u64, pages: usize) -> rustix::io::Result<OwnedFd> {
     let fd = memfd_create(format!("file-{file}"), MemfdFlags::CLOEXEC)?;
     ftruncate(&fd, (pages * PAGE_SIZE) as u64)?;
     for index in 0..pages {
-        // A page is written whole, or the one that checks it will find out.
+        // A short write is noticed when the page is checked.
         pwrite(&fd, &page(file, index), (index * PAGE_SIZE) as u64)?;
     }
     Ok(fd)
 }
 
-/// Whether the file starts with its first page.
+/// Checks that a descriptor is of file `file`, by its first page.
 ///
 /// # Errors
-/// What it starts with instead.
+/// The page has other content, which is in the text.
 pub fn check(fd: impl AsFd, file: u64) -> Result<(), String> {
     let mut bytes = [0; PAGE_SIZE];
     let len = pread(fd, &mut bytes, 0).map_err(|error| error.to_string())?;

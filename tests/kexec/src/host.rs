@@ -1,4 +1,4 @@
-//! The host's side: a kernel, a machine, and what goes between them.
+//! The host's side: getting a kernel, running a machine, and access to the machine's memory.
 
 pub(crate) mod build;
 pub(crate) mod deadline;

@@ -1,35 +1,34 @@
-//! What the two sides of the test share: the program on the host, and the agent that is `/init` in
-//! the guest.
+//! What the program on the host and the agent in the guest have in common. The agent is `/init`.
 //!
-//! The host boots a kernel, has the agent create sessions and files, and starts a second kernel with
-//! kexec. Between the two it stops the machine and reads, or replaces, what crosses.
+//! The host boots a kernel, tells the agent to create sessions and files, and starts a second kernel
+//! with kexec. Between the two it stops the machine, and reads or replaces what crosses.
 
 pub mod content;
 pub mod sys;
 pub mod user_state;
 
-/// The serial port on which host and agent talk: a command a line, and an answer that starts with
-/// [`MARK`]. The other port is the kernel's console.
+/// The serial port on which host and agent talk. A command is a line, and so is the answer, which
+/// starts with [`MARK`]. The other port is the kernel's console.
 pub const PORT: &str = "/dev/ttyS1";
 
-/// Starts every line of the agent, so that anything else on the port is told apart.
+/// First character of each line that the agent writes. Other lines on the port are ignored.
 pub const MARK: char = '@';
 
-/// On the command line of the second kernel, by which the agent knows where it is.
+/// Argument of the second kernel. It tells the agent which of the two kernels it runs on.
 pub const SECOND_KERNEL: &str = "kho_test.second";
 
-/// Where the agent finds the second kernel.
+/// Path of the second kernel in the first one's initramfs.
 pub const KERNEL_PATH: &str = "/second/bzImage";
 
-/// Where the agent finds what the second kernel starts with.
+/// Path of the second kernel's initramfs in the first one's.
 pub const INITRD_PATH: &str = "/second/initrd";
 
-/// Command line of both kernels. A panic ends the machine, which QEMU does not start again.
-pub const KERNEL_ARGS: &str = "console=ttyS0 earlyprintk=serial,ttyS0 nokaslr no_timer_check kho=on liveupdate=on panic=-1 \
-     printk.devkmsg=on loglevel=7";
+/// Command line of both kernels. After a panic the machine reboots, at which QEMU ends.
+pub const KERNEL_ARGS: &str = "console=ttyS0 earlyprintk=serial,ttyS0 nokaslr no_timer_check \
+     kho=on liveupdate=on panic=-1 printk.devkmsg=on loglevel=7";
 
-/// A session's name as a word of a command: what is no letter, digit or simple sign is a `%` and two
-/// digits.
+/// Returns a session's name as a word of a command. Letters, digits, `-`, `_` and `.` stay as they are;
+/// any other byte becomes `%` and two hexadecimal digits.
 #[must_use]
 pub fn name_to_word(name: &[u8]) -> String {
     name.iter().fold(String::new(), |mut word, byte| {
@@ -42,7 +41,7 @@ pub fn name_to_word(name: &[u8]) -> String {
     })
 }
 
-/// The name that a word stands for; none if it was not made by [`name_to_word`].
+/// Returns the name that [`name_to_word`] made a word of; `None` for other words.
 #[must_use]
 pub fn word_to_name(word: &str) -> Option<Vec<u8>> {
     let mut parts = word.split('%');

@@ -1,5 +1,5 @@
-//! Proof against a real kernel: boots Linux in QEMU, starts a second one with kexec, and reads or
-//! replaces what LUO hands over between the two. See `README.md`.
+//! Tests against a real kernel. Boots Linux in QEMU, starts a second kernel with kexec, and reads or
+//! replaces what LUO hands over from one to the other. See `README.md`.
 
 mod host;
 mod scenario;
@@ -20,10 +20,10 @@ use host::settings::Settings;
 use host::tools::Missing;
 use scenario::{Context, Scenario};
 
-/// For one scenario: a hundred times what it takes, for machines that do other things too.
+/// Limit for one scenario: a hundred times what it takes on an idle machine.
 const SCENARIO_TIME: Duration = Duration::from_secs(300);
 
-/// For all scenarios. Building the kernel is not in it.
+/// Limit for all scenarios together. The time to build the kernel does not count.
 const SUITE_TIME: Duration = Duration::from_secs(20 * 60);
 
 const HELP: &str = "\
@@ -31,17 +31,17 @@ usage: kho-luo-kexec-test [OPTION] [PART OF A SCENARIO'S NAME]...
 
     --list        print the names of the scenarios
     --missing     print the Debian packages that this machine lacks
-    --cached      print which kernel is in the cache; fail if there is none
-    --build-only  build the kernel and the agent, run nothing
-    --help        print this
+    --cached      print the name of the newest kernel in the cache; fail if there is none
+    --build-only  build the kernel and the agent, and run no scenario
+    --help        print this text
 
-KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC: see README.md";
+README.md explains KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC.";
 
 fn main() -> ExitCode {
     exit_code("KHO_REQUIRE_KEXEC", run)
 }
 
-/// What is to be done.
+/// What the program is asked to do.
 enum Task {
     Help,
     List,
@@ -51,7 +51,7 @@ enum Task {
     Run,
 }
 
-/// Says whether it went well.
+/// Returns whether all scenarios passed.
 fn run() -> Result<bool> {
     let mut task = Task::Run;
     let mut wanted = Vec::new();
@@ -63,7 +63,7 @@ fn run() -> Result<bool> {
             Some("--cached") => task = Task::Cached,
             Some("--build-only") => task = Task::Build,
             Some(name) if !name.starts_with('-') => wanted.push(name.to_owned()),
-            _ => bail!("{} is no option\n{HELP}", argument.display()),
+            _ => bail!("{} is not an option\n{HELP}", argument.display()),
         }
     }
     let mut scenarios = scenarios::all();
@@ -87,7 +87,7 @@ fn run() -> Result<bool> {
 
     let settings = Settings::read()?;
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        bail!(Lacking("the test is for Linux on x86-64".to_owned()));
+        bail!(Lacking("the tests run on Linux for x86-64 only".to_owned()));
     }
     let cached = Kernel::cached(&settings)?;
     let missing = Missing::find(cached.is_none());
@@ -114,8 +114,8 @@ fn run() -> Result<bool> {
     run_all(&scenarios, &Context { kernel, initrd, time: SCENARIO_TIME, end })
 }
 
-/// Runs as many at a time as there are processors; a machine in QEMU keeps one busy. Says whether all
-/// of them passed.
+/// Runs scenarios, one for each processor at a time, since a machine in QEMU keeps one busy. Returns
+/// whether all of them passed.
 fn run_all(scenarios: &[Scenario], context: &Context) -> Result<bool> {
     let started = Instant::now();
     let queue = Mutex::new(scenarios.iter().enumerate());
@@ -139,7 +139,7 @@ fn run_all(scenarios: &[Scenario], context: &Context) -> Result<bool> {
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        // One that panicked leaves a scenario without a result.
+        // A worker that panicked leaves its scenario without a result.
         workers.into_iter().filter_map(|worker| worker.join().ok()).collect::<Result<()>>()
     })?;
     let mut results = results.into_inner().unwrap_or_default();

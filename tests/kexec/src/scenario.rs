@@ -1,4 +1,4 @@
-//! What a scenario is, and what all of them share.
+//! What a scenario is, and the steps that scenarios share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::host::deadline::Deadline;
 use crate::host::kernel::Kernel;
 use crate::host::machine::{Machine, Second};
 
-/// What every scenario needs.
+/// What every scenario gets: a kernel to boot, and limits of time.
 pub(crate) struct Context {
     pub(crate) kernel: Kernel,
     pub(crate) initrd: PathBuf,
-    /// For a scenario as a whole.
+    /// Limit for one scenario.
     pub(crate) time: Duration,
-    /// When all of them have to be through.
+    /// End of the time for all scenarios.
     pub(crate) end: Deadline,
 }
 
@@ -32,10 +32,10 @@ impl Context {
     }
 }
 
-/// Proves something, and says what it found on the way.
+/// Runs a scenario. Returns a line on what it did.
 type Proof = dyn Fn(&Context) -> Result<String> + Send + Sync;
 
-/// Something to prove.
+/// A named test that boots machines of its own.
 pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) run: Box<Proof>,
@@ -50,7 +50,7 @@ impl Scenario {
     }
 }
 
-/// A session and its files, each as its token and the number that is in it.
+/// A session as it should be. Each file has a token, and a number that its content is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub(crate) name: SessionName,
@@ -65,17 +65,17 @@ impl Expected {
         Ok(Self { name: SessionName::new(name)?, files: files.into_iter().collect() })
     }
 
-    /// The name as a word of a command.
+    /// Returns the name as a word of a command to the agent.
     pub(crate) fn word(&self) -> String {
         name_to_word(self.name.as_bytes())
     }
 
-    /// The files as words of a command.
+    /// Returns the files as words of a command to the agent.
     pub(crate) fn file_words(&self) -> Vec<String> {
         self.files.iter().map(|(token, file)| format!("{token}={file}")).collect()
     }
 
-    /// A token that no file of the session has.
+    /// Returns a token that no file of the session has.
     pub(crate) fn unused_token(&self) -> u64 {
         let used = |token: &u64| self.files.iter().any(|(other, _)| other == token);
         (0..=u64::MAX).find(|token| !used(token)).unwrap_or_default()
@@ -86,7 +86,7 @@ pub(crate) fn words(sessions: &[Expected]) -> Vec<String> {
     sessions.iter().map(Expected::word).collect()
 }
 
-/// Has the first kernel create sessions, with files of one page.
+/// Tells the first kernel to create sessions, with files of one page.
 pub(crate) fn create(machine: &mut Machine, sessions: &[Expected]) -> Result<()> {
     machine.tell_each("create", &words(sessions))?;
     for session in sessions {
@@ -95,8 +95,10 @@ pub(crate) fn create(machine: &mut Machine, sessions: &[Expected]) -> Result<()>
     Ok(())
 }
 
-/// What LUO has handed over in the stopped machine. The tree is where the kernel says, and a scan of
-/// all memory finds it; KHO's map has every page of it.
+/// Reads what LUO has handed over in the stopped machine.
+///
+/// The tree has to be where the kernel says and be the only one that a scan of all memory finds, and
+/// KHO's map has to have every page of the state.
 pub(crate) fn read_state(machine: &mut Machine) -> Result<LuoState> {
     let tree = machine.kho_device_tree()?;
     let scanned: Vec<PhysAddr> =
@@ -107,21 +109,21 @@ pub(crate) fn read_state(machine: &mut Machine) -> Result<LuoState> {
     Ok(state)
 }
 
-/// What LUO has handed over, where there is nothing to warn of.
+/// Reads what LUO has handed over, which must not give rise to a warning.
 pub(crate) fn read_sound_state(machine: &mut Machine) -> Result<LuoState> {
     let state = read_state(machine)?;
     ensure!(state.warnings.is_empty(), "{:?}", state.warnings);
     Ok(state)
 }
 
-/// Stores the head of other sessions in LUO's root.
+/// Stores the head of another chain of sessions in LUO's root.
 pub(crate) fn replace_sessions(machine: &Machine, state: &LuoState, head: PhysAddr) -> Result<()> {
     let offset = std::mem::offset_of!(LuoRoot, sessions) as u64;
     let field = state.root_addr.checked_add(offset).context("past the end")?;
     machine.ram().write(field, bytemuck::bytes_of(&head))
 }
 
-/// Lets the second kernel go on, which has to come up.
+/// Lets the second kernel continue. It has to come up.
 pub(crate) fn resume(machine: &mut Machine) -> Result<()> {
     match machine.resume()? {
         Second::Up => Ok(()),
@@ -129,7 +131,7 @@ pub(crate) fn resume(machine: &mut Machine) -> Result<()> {
     }
 }
 
-/// Lets the second kernel go on and hands it these sessions to retrieve, verify and finish.
+/// Lets the second kernel continue, then retrieves, verifies and finishes these sessions there.
 pub(crate) fn check_second_kernel(machine: &mut Machine, sessions: &[Expected]) -> Result<()> {
     resume(machine)?;
     machine.tell("open")?;
@@ -143,12 +145,12 @@ pub(crate) fn check_second_kernel(machine: &mut Machine, sessions: &[Expected]) 
     machine.tell_each("absent", &words(sessions))
 }
 
-/// Warnings of clocks that do not agree: those of a machine in QEMU, when the host has other things to
-/// do. They begin with one of these. (QEMU's `-icount` would make them agree, and hangs at times.)
+/// Beginnings of warnings about clocks, which disagree in QEMU while the host is busy. QEMU's `-icount`
+/// would make them agree, but hangs at times.
 const CLOCKS: [&str; 7] =
     ["tsc:", "TSC ", "clocksource:", "timekeeping:", "hpet", "APIC ", "..MP-BIOS bug: 8254 timer"];
 
-/// The kernel has to have had nothing to complain about.
+/// Checks that the second kernel has logged no warning, except about clocks.
 pub(crate) fn check_no_warnings(machine: &mut Machine) -> Result<()> {
     let warnings = machine.tell("warnings")?;
     let of_clocks = |warning: &str| CLOCKS.iter().any(|of| warning.starts_with(of));

@@ -1,4 +1,4 @@
-//! The calls that no safe wrapper offers.
+//! Calls that need `unsafe`.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -10,17 +10,20 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 
 use crate::user_state::Tenant;
 
-/// Loads the kernel that `reboot` is to start.
+/// Loads a kernel for `reboot` to start.
 ///
 /// # Errors
-/// The kernel does not take it.
+/// The running kernel refuses it.
+///
+/// # References
+/// [`kexec_file_load(2)`](https://man7.org/linux/man-pages/man2/kexec_file_load.2.html)
 pub fn kexec_file_load(
     kernel: BorrowedFd<'_>,
     initrd: BorrowedFd<'_>,
     args: &CStr,
 ) -> io::Result<()> {
-    // SAFETY: the descriptors are open, the text is terminated and as long as is said; the call
-    // keeps none of them.
+    // SAFETY: the descriptors are open; the text ends with a null and has the length that is passed;
+    // the call keeps none of them.
     let result = unsafe {
         libc::syscall(
             libc::SYS_kexec_file_load,
@@ -34,7 +37,7 @@ pub fn kexec_file_load(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Retrieves a memory that the previous kernel handed over, to write in it.
+/// Retrieves a memory that the previous kernel handed over, for writing.
 ///
 /// # Errors
 /// As for [`Session::retrieve_memfd`].
@@ -42,7 +45,7 @@ pub fn retrieve_memfd(
     session: &Session,
     token: u64,
 ) -> Result<(MemfdMemory, SetHead<Tenant>), RetrieveMemfdError> {
-    // SAFETY: the agent is the only process of the guest and has no other descriptor of the file;
-    // the session, which has, writes nothing.
+    // SAFETY: the agent is the guest's only process and has no other descriptor of the file. The
+    // session has one, but writes nothing.
     unsafe { session.retrieve_memfd(token) }
 }

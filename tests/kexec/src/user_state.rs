@@ -1,10 +1,10 @@
-//! State of a user: tenants have machines, machines have memory slots, each level a set of its own.
+//! State of a user of the library: tenants with machines with memory slots, in nested sets.
 
 use anyhow::{Context, Result, ensure};
 use bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, MemfdMemory, SealedMemfd, SetHead, SetView, text};
 
-/// Who pays for some machines.
+/// An owner of machines.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "tenant", version = 1)]
@@ -28,7 +28,7 @@ pub struct Machine {
     flags: u32,
 }
 
-/// A piece of a machine's memory.
+/// A range of a machine's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "slot", version = 1)]
@@ -43,7 +43,7 @@ const TENANTS: u64 = 20;
 const MACHINES: u64 = 50;
 const SLOTS: u64 = 99;
 
-/// How many entries there are on all levels: a little over 100,000.
+/// Number of entries on all three levels.
 pub const ENTRIES: u64 = TENANTS + TENANTS * MACHINES + TENANTS * MACHINES * SLOTS;
 
 fn slot(machine: u64, index: u64) -> Slot {
@@ -62,7 +62,7 @@ fn tenant_name(tenant: u64) -> String {
     format!("tenant {tenant} of {TENANTS}")
 }
 
-/// Writes all of it and hands it over.
+/// Writes the state and hands it over. Returns its head.
 ///
 /// # Errors
 /// There is no memory for it.
@@ -98,12 +98,11 @@ pub fn create(memory: &MemfdMemory) -> Result<SetHead<Tenant>> {
     Ok(tenants.hand_over())
 }
 
-/// Claims everything, as the next owner does, and compares each entry; frees what is nobody's, adds
-/// an entry, hands all of it over again and seals it, to be viewed. Returns how many entries there
-/// were.
+/// Claims the state and compares each entry. Then frees the blocks that no set has, adds an entry,
+/// hands the state over again, seals the memory and views it. Returns the number of entries that came.
 ///
 /// # Errors
-/// Something is not as it was.
+/// An entry or a block is not as it was.
 pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
     let mut tenants = BlockSet::restore(&memory, head).context("tenants")?;
     let mut entries = tenants.len() as u64;
@@ -124,7 +123,7 @@ pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
     ensure!(entries == ENTRIES, "{entries} entries");
     memory.free_preserved();
     tenants.push(Tenant { name: text::to_field_truncated("one more"), ..Tenant::zeroed() })?;
-    // The heads are in the entries already.
+    // The entries above have the heads already.
     for slots in claimed_slots {
         let _ = slots.hand_over();
     }
@@ -139,10 +138,10 @@ pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
     Ok(entries)
 }
 
-/// Views everything in place and compares each entry. Returns how many there are.
+/// Views the state in place and compares each entry. Returns the number of entries.
 ///
 /// # Errors
-/// Something is not as it was.
+/// An entry is not as it was.
 pub fn view(memory: &SealedMemfd, head: SetHead<Tenant>) -> Result<u64> {
     let tenants = SetView::restore(memory, head).context("tenants")?;
     let mut entries = tenants.len() as u64;

@@ -4,7 +4,6 @@
  * calls these; a `struct bench_set` is used by one thread at a time.
  */
 #include "pages.h"
-#include "sets.h"
 #include <linux/kho_block.h>
 #include <linux/slab.h>
 #include <stdlib.h>
@@ -91,29 +90,7 @@ u64 bench_fill(struct bench_set *s, u64 len)
 	return number;
 }
 
-/* The same into a set without blocks, which grows before each slot, as LUO's sets do. */
-u64 bench_grow_and_fill(struct bench_set *s, u64 len)
-{
-	struct kho_block_set_it it;
-	struct slot *slot;
-	u64 number;
-
-	pages_enter(&s->pages);
-	for (number = 0; number < len; number++) {
-		if (kho_block_set_grow(&s->set, number + 1))
-			break;
-		/* An iterator over a set without blocks stays at its end. */
-		if (number == 0)
-			kho_block_set_it_init(&it, &s->set);
-		slot = kho_block_set_it_reserve_entry(&it);
-		if (!slot)
-			break;
-		write_slot(slot, number);
-	}
-	return number;
-}
-
-/* Every block holds a slot; so for the other readers. */
+/* Every block holds a slot. */
 u64 bench_sum(struct bench_set *s)
 {
 	struct kho_block_set_it it;
@@ -126,57 +103,19 @@ u64 bench_sum(struct bench_set *s)
 	return sum;
 }
 
-/* How many slots hold a guest address. */
-u64 bench_count(struct bench_set *s, u64 address)
-{
-	struct kho_block_set_it it;
-	struct slot *slot;
-	u64 count = 0;
-
-	kho_block_set_it_init(&it, &s->set);
-	while ((slot = kho_block_set_it_read_entry(&it)))
-		if (slot->guest <= address && address - slot->guest < slot->len)
-			count++;
-	return count;
-}
-
-/* From the last slot to the first. */
-u64 bench_sum_reverse(struct bench_set *s)
-{
-	struct kho_block_set_it it;
-	struct slot *slot;
-	u64 sum = 0;
-
-	kho_block_set_it_init(&it, &s->set);
-	/* kho_block.c has no function that goes to the end. */
-	if (it.block) {
-		it.block = list_last_entry(&s->set.blocks, struct kho_block, list);
-		it.i = it.block->ser->count;
-	}
-	while ((slot = kho_block_set_it_prev(&it)))
-		sum += digest(slot);
-	return sum;
-}
-
 long bench_blocks(const struct bench_set *s)
 {
 	return s->set.nblocks;
-}
-
-void forget_blocks(struct kho_block_set *set)
-{
-	struct kho_block *block, *after;
-
-	list_for_each_entry_safe(block, after, &set->blocks, list)
-		kfree(block);
 }
 
 /* The kernel ends: the set has no blocks, the pages stay. Returns the head. */
 u64 bench_hand_over(struct bench_set *s)
 {
 	u64 head = kho_block_set_head_pa(&s->set);
+	struct kho_block *block, *after;
 
-	forget_blocks(&s->set);
+	list_for_each_entry_safe(block, after, &s->set.blocks, list)
+		kfree(block);
 	kho_block_set_init(&s->set, sizeof(struct slot));
 	return head;
 }

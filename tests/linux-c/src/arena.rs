@@ -1,4 +1,4 @@
-//! The memory of both sides.
+//! The memory that kho-block and the C code share.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
@@ -12,35 +12,35 @@ use kho_block::{
 
 use crate::PAGE;
 
-/// Where physical memory begins.
+/// Physical address of the first page frame.
 const PHYS_BASE: u64 = 0x1_0000_0000;
 
 /// Pages that kho-block and the C code share.
 ///
-/// Physical addresses are scattered, with holes between them: neighbours in one address space are
-/// none in the other, and the order of allocation is not the order of the addresses.
+/// Physical addresses are scattered, with holes between them. Pages that are neighbours in the process
+/// are not at neighbouring physical addresses, and pages are not allocated in the order of addresses.
 ///
 /// # Invariants
-/// - **P1** `base` is to `pages + 1` pages, allocated with `layout`, initialised; the last one belongs
-///   to nobody, so that bytes behind the start of any page may be looked at.
-/// - **P2** No page that kho-block owns is reached by C: `virt` refuses its address, and
-///   C keeps no pointer to one. So a page that C has had, unless the last C set that lists it handed
-///   it over, goes to nobody until [`reset`](Self::reset), which no set outlives.
+/// - **P1** `base` points to `pages + 1` initialised pages, allocated with `layout`. The last one
+///   belongs to nobody, so that C may look past the end of any page.
+/// - **P2** C reaches no page that kho-block owns: `virt` refuses its address, and C keeps no pointer
+///   to one. So a page that C has had goes to nobody else until [`reset`](Self::reset), which no set
+///   outlives, unless the last C set that lists the page has handed it over.
 pub struct Arena {
     base: NonNull<u8>,
     layout: Layout,
-    /// The page in each page frame from `PHYS_BASE` on.
+    /// The page in each frame from `PHYS_BASE` on.
     frames: Vec<Option<usize>>,
-    /// The page frame of each page.
+    /// The frame of each page.
     frame_of: Vec<usize>,
     inner: RefCell<Inner>,
 }
 
 struct Inner {
     states: Vec<State>,
-    /// How many C sets list each page.
+    /// Number of C sets that list each page.
     holders: Vec<u32>,
-    /// The free pages; the last one goes first.
+    /// The free pages. The last one is allocated first.
     free: Vec<usize>,
     pages_left: usize,
     objects_left: usize,
@@ -52,28 +52,28 @@ enum State {
     Free,
     /// Owned by kho-block.
     Rust,
-    /// Allocated and preserved by this kernel's C code.
+    /// Allocated and preserved by the C code of this kernel.
     Allocated,
-    /// Waits for a successor.
+    /// Handed over, and not yet claimed or restored.
     Preserved,
-    /// Preserved by the kernel before, and in a set of this one's C code.
+    /// Preserved by the previous kernel, and in a C set of this one.
     Restored,
-    /// In a C set although nobody had preserved it.
+    /// In a C set, although it was not preserved.
     Stray,
     /// Freed by C.
     Freed,
 }
 
-/// How many pages are in which state.
+/// Numbers of pages by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Owned by kho-block.
     pub rust: usize,
-    /// In C sets: allocated or restored.
+    /// In C sets, allocated or restored.
     pub c: usize,
-    /// Handed over and waiting.
+    /// Handed over, and not yet claimed or restored.
     pub preserved: usize,
-    /// Taken by C although nobody had preserved them.
+    /// In C sets, although they were not preserved.
     pub stray: usize,
     /// Freed by C.
     pub freed: usize,
@@ -82,20 +82,20 @@ pub struct Usage {
 /// What the C code did that a kernel would have noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// Objects that were allocated and not freed.
+    /// Objects allocated and not yet freed.
     pub objects: usize,
-    /// `WARN_ON_ONCE` with a true condition.
+    /// Calls of `WARN_ON` and `WARN_ON_ONCE` with a true condition.
     pub warnings: usize,
-    /// `pr_err`, `pr_warn`.
+    /// Calls of `pr_err` and `pr_warn`.
     pub messages: usize,
-    /// Pages freed that were not the caller's to free: the kernel warns and does not free them.
+    /// Attempts to free pages that are not the caller's. The kernel warns and does not free them.
     pub bad_frees: usize,
-    /// The last address that C would have followed out of the memory, or into kho-block's pages.
+    /// The last address that would have led C out of the memory, or into a page of kho-block's.
     pub wild: Option<u64>,
 }
 
 impl Arena {
-    /// A memory of `pages` pages, all free.
+    /// Makes a memory of `pages` pages, all free.
     #[must_use]
     #[allow(clippy::missing_panics_doc)]
     pub fn new(pages: usize) -> Self {
@@ -139,17 +139,17 @@ impl Arena {
         inner.events = Events::default();
     }
 
-    /// Lets so many more pages be allocated, by either side.
+    /// Limits how many more pages may be allocated, by both sides together.
     pub fn limit_pages(&self, pages: usize) {
         self.inner.borrow_mut().pages_left = pages;
     }
 
-    /// Lets the C code allocate so many more objects.
+    /// Limits how many more objects the C code may allocate.
     pub fn limit_objects(&self, objects: usize) {
         self.inner.borrow_mut().objects_left = objects;
     }
 
-    /// How many pages are in which state.
+    /// Returns the numbers of pages by state.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
         for state in &self.inner.borrow().states {
@@ -165,12 +165,12 @@ impl Arena {
         usage
     }
 
-    /// What the C code did that a kernel would have noticed.
+    /// Returns what the C code did that a kernel would have noticed.
     pub fn events(&self) -> Events {
         self.inner.borrow().events
     }
 
-    /// An address in no page: in a hole, or past all memory.
+    /// Returns an address in no page: in a hole, or past all memory.
     pub fn hole(&self, number: usize) -> PhysAddr {
         let count = self.frames.len();
         let start = number.wrapping_mul(7);
@@ -181,7 +181,7 @@ impl Arena {
         }
     }
 
-    /// A preserved page with these bytes.
+    /// Preserves a page with these bytes, and returns its address.
     ///
     /// # Panics
     /// No page is free, or the bytes are more than a page.
@@ -192,7 +192,7 @@ impl Arena {
         addr
     }
 
-    /// A free page with these bytes, which stay until it is allocated.
+    /// Leaves these bytes in a free page until it is allocated, and returns its address.
     ///
     /// # Panics
     /// As for [`preserve`](Self::preserve).
@@ -215,7 +215,7 @@ impl Arena {
     /// Overwrites bytes of a preserved page.
     ///
     /// # Panics
-    /// It is not preserved, or has not so many bytes there.
+    /// The page is not preserved, or the bytes reach over its end.
     pub fn write(&self, addr: PhysAddr, bytes: &[u8]) {
         let (page, offset) = self.find(addr).expect("an address in memory");
         assert!(
@@ -226,10 +226,10 @@ impl Arena {
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
 
-    /// The bytes of the page at `addr`, whoever owns it.
+    /// Returns the bytes of the page at `addr`, whoever owns it.
     ///
     /// # Safety
-    /// There is no `&mut` into the page.
+    /// Nobody has a `&mut` into the page.
     ///
     /// # Panics
     /// There is no such page.
@@ -244,12 +244,12 @@ impl Arena {
         bytes
     }
 
-    /// Whether there is a page that starts at `addr`.
+    /// Whether a page starts at `addr`.
     pub fn has_page(&self, addr: PhysAddr) -> bool {
         matches!(self.find(addr), Some((_, 0)))
     }
 
-    /// Every preserved page.
+    /// Returns address and bytes of every preserved page.
     ///
     /// # Panics
     /// Never: what is preserved can be read.
@@ -265,7 +265,7 @@ impl Arena {
         pages.map(copy).collect()
     }
 
-    /// The page that holds the byte at `addr`, and the byte's offset in it.
+    /// Returns the page that has the byte at `addr`, and the byte's offset in it.
     fn find(&self, addr: PhysAddr) -> Option<(usize, usize)> {
         let offset = usize::try_from(addr.get().checked_sub(PHYS_BASE)?).ok()?;
         let page = *self.frames.get(offset / PAGE)?;
@@ -278,7 +278,7 @@ impl Arena {
         unsafe { self.base.add(page * PAGE + offset) }
     }
 
-    /// The page a pointer is into, and the offset in it.
+    /// Returns the page that a pointer leads to, and the offset in it.
     fn place(&self, pointer: NonNull<u8>) -> (usize, usize) {
         let offset = pointer.addr().get().wrapping_sub(self.base.addr().get());
         assert!(offset < self.frame_of.len() * PAGE, "a pointer that is not into the arena");
@@ -311,7 +311,7 @@ impl Drop for Arena {
     }
 }
 
-/// What the C side asks for; see `host.rs` and `cset.rs`.
+/// What the C code asks for, by `host.rs` and `cset.rs`.
 impl Arena {
     pub(crate) fn event(&self, change: impl FnOnce(&mut Events)) {
         change(&mut self.inner.borrow_mut().events);
@@ -335,7 +335,7 @@ impl Arena {
         Some(self.pointer(page, 0))
     }
 
-    /// Frees the page that a pointer is into, if it is the caller's to free.
+    /// Frees the page that a pointer leads to, if it is the caller's.
     pub(crate) fn c_free(&self, pointer: NonNull<u8>, restored: bool) {
         let (page, _) = self.place(pointer);
         let inner = &mut *self.inner.borrow_mut();
@@ -352,11 +352,12 @@ impl Arena {
         address(self.frame_of[page]).get() + offset as u64
     }
 
-    /// Where C finds `addr`; `None` where the arena has no such byte, or it is kho-block's (P2).
+    /// Returns a pointer for C to the byte at `addr`; `None` if the arena has no such byte, or
+    /// if it is kho-block's (P2).
     pub(crate) fn virt(&self, addr: u64) -> Option<NonNull<u8>> {
         let found = self.find(PhysAddr::new(addr));
-        // A header may go on in the next page of this address space; that one must not be
-        // kho-block's, either.
+        // The rest of a header may lie in the next page of the process, which must not be kho-block's
+        // either.
         let allowed = found.filter(|(page, offset)| {
             let inner = self.inner.borrow();
             let next = if *offset > PAGE - 16 { inner.states.get(page + 1) } else { None };
@@ -368,7 +369,7 @@ impl Arena {
         allowed.map(|(page, offset)| self.pointer(page, offset))
     }
 
-    /// A C set was restored with the block at `addr`.
+    /// Notes that a C set was restored with the block at `addr`.
     pub(crate) fn c_took(&self, addr: u64) {
         let Some((page, _)) = self.find(PhysAddr::new(addr)) else { return };
         let inner = &mut *self.inner.borrow_mut();
@@ -383,7 +384,7 @@ impl Arena {
         }
     }
 
-    /// A C set with the block at `addr` was handed over.
+    /// Notes that a C set with the block at `addr` was handed over.
     pub(crate) fn c_left(&self, addr: u64) {
         let Some((page, _)) = self.find(PhysAddr::new(addr)) else { return };
         let inner = &mut *self.inner.borrow_mut();
@@ -395,7 +396,7 @@ impl Arena {
         }
     }
 
-    /// Asserts that C may look at, or write, these bytes: they are in the arena and not kho-block's.
+    /// Asserts that C may read and write these bytes: they are in the arena and not kho-block's.
     pub(crate) fn check_c_bytes(&self, pointer: NonNull<u8>, len: usize) {
         let (page, offset) = self.place(pointer);
         assert!(offset + len <= 2 * PAGE);

@@ -1,4 +1,4 @@
-//! A block set of the C code.
+//! A block set of the C code, on an arena.
 
 use std::ffi::{c_int, c_long};
 use std::ptr::NonNull;
@@ -8,14 +8,13 @@ use kho_block::PhysAddr;
 use crate::arena::Arena;
 use crate::host::enter;
 
-/// `struct shim_set` of `shim/shim.c`.
+/// `struct shim_set` of `c/checked.c`.
 #[repr(C)]
 struct ShimSet {
     opaque: [u8; 0],
 }
 
-// As `shim/shim.c` declares them. Each is called with a set that `shim_new` returned, on the machine
-// it was made on.
+// As in `c/checked.c`. Each takes a set that `shim_new` returned, on the machine that it was made on.
 unsafe extern "C" {
     fn shim_new(entry_size: usize) -> *mut ShimSet;
     fn shim_forget(set: *mut ShimSet);
@@ -35,10 +34,11 @@ unsafe extern "C" {
     fn shim_prev(set: *mut ShimSet) -> *mut u8;
 }
 
-/// A `struct kho_block_set` and one iterator over it. Destroyed on drop.
+/// A `struct kho_block_set` and one iterator over it. Dropping it destroys the set.
 ///
 /// # Invariants
-/// `raw` came from `shim_new` and was not forgotten; its pages are in `arena` and not kho-block's.
+/// `raw` came from `shim_new` and was not passed to `shim_forget`. Its pages are in `arena` and not
+/// kho-block's.
 pub struct CSet<'a> {
     arena: &'a Arena,
     raw: NonNull<ShimSet>,
@@ -49,9 +49,9 @@ pub struct CSet<'a> {
 /// Why the C code did not restore a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It returned this error, as a positive number.
+    /// It returned this error, here a positive number.
     Errno(i32),
-    /// It was stopped: it would have followed this address out of memory.
+    /// It was stopped before it followed this address out of memory.
     Wild(u64),
 }
 
@@ -65,7 +65,7 @@ macro_rules! call {
 }
 
 impl<'a> CSet<'a> {
-    /// C: `kho_block_set_init`, `kho_block_set_it_init`.
+    /// Makes an empty set. C: `kho_block_set_init`, `kho_block_set_it_init`.
     ///
     /// # Panics
     /// The entry size is 0: the C code would divide by it.
@@ -78,7 +78,7 @@ impl<'a> CSet<'a> {
         Self { arena, raw, entry_size, entry: vec![0; entry_size] }
     }
 
-    /// C: `kho_block_set_restore` into a new set.
+    /// Restores a chain into a new set. C: `kho_block_set_restore`.
     ///
     /// # Errors
     /// The C code refused the chain, or was stopped.
@@ -88,13 +88,13 @@ impl<'a> CSet<'a> {
         Ok(set)
     }
 
-    /// C: `kho_block_set_restore` into this set, whatever it has. The iterator begins anew.
+    /// Restores a chain into this set, whatever it has, and rewinds. C: `kho_block_set_restore`.
     ///
     /// # Errors
     /// The C code refused the chain, or was stopped.
     ///
     /// # Panics
-    /// It was stopped and the arena does not know where.
+    /// It was stopped, and the arena did not note where.
     pub fn restore_into(&mut self, head: PhysAddr) -> Result<(), Refusal> {
         let before = self.block_count();
         match call!(self, shim_restore, head.get()) {
@@ -108,10 +108,10 @@ impl<'a> CSet<'a> {
         }
     }
 
-    /// C: `kho_block_set_grow`: room for `count` entries in all.
+    /// Makes room for `count` entries in all. C: `kho_block_set_grow`.
     ///
     /// # Errors
-    /// The error that C returned, as a positive number.
+    /// The error of the C code, as a positive number.
     pub fn grow(&mut self, count: u64) -> Result<(), i32> {
         match call!(self, shim_grow, count) {
             0 => Ok(()),
@@ -119,24 +119,25 @@ impl<'a> CSet<'a> {
         }
     }
 
-    /// C: `kho_block_set_shrink`. The iterator begins anew, for its block may be gone.
+    /// Frees the blocks that `count` entries do not need, and rewinds, since the iterator's block
+    /// may be gone. C: `kho_block_set_shrink`.
     pub fn shrink(&mut self, count: u64) {
         call!(self, shim_shrink, count);
         self.rewind();
     }
 
-    /// C: `kho_block_set_clear`. The iterator stays.
+    /// Zeroes all blocks. The iterator stays where it is. C: `kho_block_set_clear`.
     pub fn clear(&mut self) {
         call!(self, shim_clear);
     }
 
-    /// C: `kho_block_set_destroy`. The set is empty.
+    /// Frees all blocks. C: `kho_block_set_destroy`.
     pub fn destroy(&mut self) {
         call!(self, shim_destroy);
         self.rewind();
     }
 
-    /// The kernel ends: pages stay, preserved. Returns what `kho_block_set_head_pa` says.
+    /// Ends this kernel: the pages stay preserved. Returns the head. C: `kho_block_set_head_pa`.
     #[must_use]
     pub fn hand_over(self) -> PhysAddr {
         let head = self.head();
@@ -146,19 +147,19 @@ impl<'a> CSet<'a> {
         head
     }
 
-    /// C: `kho_block_set_head_pa`.
+    /// Returns the address of the first block. C: `kho_block_set_head_pa`.
     #[must_use]
     pub fn head(&self) -> PhysAddr {
         PhysAddr::new(call!(self, shim_head))
     }
 
-    /// C: `kho_block_set_is_empty`.
+    /// Whether the set has no blocks. C: `kho_block_set_is_empty`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         call!(self, shim_is_empty)
     }
 
-    /// C: the field `nblocks`.
+    /// Returns the number of blocks. C: the field `nblocks`.
     ///
     /// # Panics
     /// It is negative.
@@ -167,13 +168,13 @@ impl<'a> CSet<'a> {
         usize::try_from(call!(self, shim_nblocks)).expect("a number of blocks")
     }
 
-    /// C: the field `count_per_block`.
+    /// Returns how many entries fit in a block. C: the field `count_per_block`.
     #[must_use]
     pub fn count_per_block(&self) -> u64 {
         call!(self, shim_count_per_block)
     }
 
-    /// The addresses of the blocks that the set's own list has, in order.
+    /// Returns the addresses of the blocks in the set's own list, in order.
     #[must_use]
     pub fn blocks(&self) -> Vec<PhysAddr> {
         let mut blocks = vec![0; self.block_count()];
@@ -182,15 +183,16 @@ impl<'a> CSet<'a> {
         blocks.into_iter().map(PhysAddr::new).collect()
     }
 
-    /// C: `kho_block_set_it_init`.
+    /// Moves the iterator to the first entry. C: `kho_block_set_it_init`.
     pub fn rewind(&mut self) {
         call!(self, shim_it_init);
     }
 
-    /// C: `kho_block_set_it_reserve_entry`, then fills the entry. `false`: none was left.
+    /// Reserves the next entry and writes it. Returns false if there is no room.
+    /// C: `kho_block_set_it_reserve_entry`.
     ///
     /// # Panics
-    /// `bytes` is not of an entry's size.
+    /// `bytes` does not have the size of an entry.
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         assert_eq!(bytes.len(), self.entry_size);
         let Some(slot) = self.reserve() else { return false };
@@ -199,7 +201,8 @@ impl<'a> CSet<'a> {
         true
     }
 
-    /// C: `kho_block_set_it_reserve_entry`, leaving the entry's bytes. `false`: none was left.
+    /// Reserves the next entry and leaves its bytes as they are. Returns false if there is no room.
+    /// C: `kho_block_set_it_reserve_entry`.
     pub fn rewrite(&mut self) -> bool {
         self.reserve().is_some()
     }
@@ -210,13 +213,13 @@ impl<'a> CSet<'a> {
         Some(slot)
     }
 
-    /// C: `kho_block_set_it_read_entry`; a copy of the entry.
+    /// Returns a copy of the next entry. C: `kho_block_set_it_read_entry`.
     pub fn read(&mut self) -> Option<&[u8]> {
         let slot = call!(self, shim_read_entry);
         self.copy(slot)
     }
 
-    /// C: `kho_block_set_it_prev`; a copy of the entry.
+    /// Returns a copy of the previous entry. C: `kho_block_set_it_prev`.
     pub fn prev(&mut self) -> Option<&[u8]> {
         let slot = call!(self, shim_prev);
         self.copy(slot)

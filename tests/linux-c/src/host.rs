@@ -1,4 +1,4 @@
-//! What the shim calls: the machine that the C code runs on is the arena the thread has entered.
+//! Functions that `c/host.c` and `c/checked.c` call. They act on the arena that the thread has entered.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -9,7 +9,7 @@ thread_local! {
     static ENTERED: Cell<*const Arena> = const { Cell::new(ptr::null()) };
 }
 
-/// Runs `f`, which calls C, on the machine `arena`.
+/// Runs `f`, in which C code runs on this arena.
 pub(crate) fn enter<R>(arena: &Arena, f: impl FnOnce() -> R) -> R {
     struct Leave(*const Arena);
     impl Drop for Leave {

@@ -2,8 +2,8 @@
 //!
 //! - [`CSet`] is a `struct kho_block_set` on an [`Arena`], which kho-block and the C code share: every
 //!   page and every address is checked. For tests.
-//! - [`KernelSet`] and [`KernelSessions`] are sets that loops in C write and read, in memory that costs
-//!   as little as it can. For benches.
+//! - [`KernelSet`] is a set that loops in C write and read, in memory that costs as little as it can. For
+//!   benches.
 //!
 //! Without the C code there is nothing here but [`linux()`], which says why. The build script of a
 //! package that depends on this one finds `DEP_KHO_BLOCK_C_LINUX` in its environment if there is.
@@ -26,7 +26,7 @@ pub use arena::{Arena, Events, Usage};
 #[cfg(kho_linux)]
 pub use cset::{CSet, Refusal};
 #[cfg(kho_linux)]
-pub use timed::{KernelChain, KernelSessions, KernelSessionsChain, KernelSet, MAX_LEN};
+pub use timed::{KernelChain, KernelSet};
 
 /// Returns the package and version of the kernel whose C code is in here.
 ///

@@ -6,23 +6,20 @@ use std::ptr::NonNull;
 
 use kho_block::{PhysAddr, SliceMemory};
 
-mod sessions;
-
-pub use sessions::{KernelSessions, KernelSessionsChain};
-
 /// Slots in a block of 4 KiB: four `u64` each.
 const SLOTS_PER_BLOCK: usize = 127;
 
-/// The most slots that fit in the 10,000 blocks that a set may have.
-pub const MAX_LEN: usize = 10_000 * SLOTS_PER_BLOCK;
+/// Blocks that a set of the kernel's may have.
+const MAX_BLOCKS: usize = 10_000;
 
-/// `struct bench_set` of `c/sets.c`: a `struct kho_block_set` and an arena that its blocks are in.
+/// `struct bench_set` of `c/sets.c`: a `struct kho_block_set` and the pages for its blocks.
 #[repr(C)]
 struct BenchSet {
     _private: [u8; 0],
 }
 
-// All take a set of `bench_new` that was not deleted, which no other thread uses meanwhile.
+// Each takes a set that `bench_new` returned and that was not deleted. No other thread uses it
+// meanwhile.
 unsafe extern "C" {
     fn bench_new(room: usize) -> *mut BenchSet;
     fn bench_delete(set: *mut BenchSet);
@@ -30,14 +27,11 @@ unsafe extern "C" {
     fn bench_shrink(set: *mut BenchSet, len: u64);
     fn bench_clear(set: *mut BenchSet);
     fn bench_fill(set: *mut BenchSet, len: u64) -> u64;
-    fn bench_grow_and_fill(set: *mut BenchSet, len: u64) -> u64;
-    // These three go on behind the last block if some block has no slot.
+    // Reads past the last block if a block has no slot.
     fn bench_sum(set: *mut BenchSet) -> u64;
-    fn bench_sum_reverse(set: *mut BenchSet) -> u64;
-    fn bench_count(set: *mut BenchSet, address: u64) -> u64;
     fn bench_blocks(set: *const BenchSet) -> c_long;
     fn bench_hand_over(set: *mut BenchSet) -> u64;
-    // The head is 0 or the address of a chain in the set's own arena, and the set has no blocks.
+    // The set has no blocks. The head is 0 or that of a chain in the set's own pages.
     fn bench_restore(set: *mut BenchSet, head: u64) -> c_int;
     fn bench_pages(set: *const BenchSet, count: *mut usize) -> *const u8;
 }
@@ -48,13 +42,13 @@ unsafe extern "C" {
 /// The pointer came from `bench_new`, was not deleted, and nobody else has it.
 struct Raw(NonNull<BenchSet>);
 
-// SAFETY: nobody else has the pointer (the type's invariant), and the C code keeps nothing by thread
-// beyond a call: each function that allocates says where.
+// SAFETY: nobody else has the pointer (the type's invariant), and the C code keeps nothing for the
+// thread from call to call: each function that allocates enters the set's pages first.
 unsafe impl Send for Raw {}
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // SAFETY: by the invariant the set is there; it is not used after this.
+        // SAFETY: by the invariant the set exists; it is not used after this.
         unsafe { bench_delete(self.0.as_ptr()) };
     }
 }
@@ -62,14 +56,14 @@ impl Drop for Raw {
 macro_rules! call {
     ($raw:expr, $function:ident $(, $arg:expr)*) => {{
         let set = $raw.0.as_ptr();
-        // SAFETY: by the invariant of `Raw` the set is there and this thread's alone.
+        // SAFETY: by the invariant of `Raw` the set exists, and no other thread uses it.
         unsafe { $function(set $(, $arg)*) }
     }};
 }
 
 impl Raw {
     fn with_room(blocks: usize) -> Self {
-        // SAFETY: the function takes any number.
+        // SAFETY: the function takes any number of pages whose bytes can be counted.
         let set = unsafe { bench_new(blocks) };
         Self(NonNull::new(set).expect("there is memory"))
     }
@@ -79,40 +73,33 @@ impl Raw {
     }
 }
 
-/// A `struct kho_block_set` of slots, alone in its memory.
+/// A `struct kho_block_set` of slots, with a memory of its own.
 ///
-/// As fast as C can be: addresses are pointers, pages lie in one piece in address order, with huge
-/// pages where they fill one.
+/// It is as fast as C can be: an address is a pointer, and pages lie next to each other in the order of
+/// addresses, in huge pages if they fill one. A slot is four `u64`.
 ///
 /// # Invariants
-/// The first `len` slots are written, and the counts of the blocks say no other.
+/// The first `len` slots are written, and the counts of the blocks cover just these.
 pub struct KernelSet {
     raw: Raw,
     len: usize,
 }
 
 impl KernelSet {
-    /// An empty set with no blocks, and a memory that has room for `len` slots.
+    /// Makes an empty set with blocks for `len` slots. C: `kho_block_set_grow`.
     ///
     /// # Panics
-    /// There is no such memory.
-    #[must_use]
-    pub fn new(len: usize) -> Self {
-        Self { raw: Raw::with_room(len.div_ceil(SLOTS_PER_BLOCK)), len: 0 }
-    }
-
-    /// An empty set with blocks for `len` slots: `kho_block_set_grow`.
-    ///
-    /// # Panics
-    /// `len` is more than [`MAX_LEN`], or there is no such memory.
+    /// So many slots fill more than 10,000 blocks, or there is no such memory.
     #[must_use]
     pub fn with_capacity(len: usize) -> Self {
-        let set = Self::new(len);
-        assert_eq!(call!(set.raw, bench_grow, len as u64), 0, "the set can't grow");
-        set
+        let blocks = len.div_ceil(SLOTS_PER_BLOCK);
+        assert!(blocks <= MAX_BLOCKS, "{blocks} blocks, where a set may have {MAX_BLOCKS}");
+        let raw = Raw::with_room(blocks);
+        assert_eq!(call!(raw, bench_grow, len as u64), 0, "the set can't grow");
+        Self { raw, len: 0 }
     }
 
-    /// How many slots were written.
+    /// Returns the number of slots written.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -124,11 +111,12 @@ impl KernelSet {
         self.len == 0
     }
 
-    /// Writes `len` slots from the first on, over those that are there:
-    /// `kho_block_set_it_reserve_entry` and four stores for each.
+    /// Writes `len` slots from the first one on, over those that are there. C:
+    /// `kho_block_set_it_reserve_entry` and four stores for each slot.
     ///
     /// # Panics
-    /// The set has no room for as many, or has more: they would stay. [`clear`](Self::clear) first.
+    /// The set has no room for so many, or has more slots, which would stay. [`clear`](Self::clear)
+    /// removes them.
     pub fn fill(&mut self, len: usize) {
         assert!(self.len <= len, "more slots are written than would be written over");
         let written = call!(self.raw, bench_fill, len as u64);
@@ -136,62 +124,25 @@ impl KernelSet {
         self.len = len;
     }
 
-    /// The same into a set that never had blocks, with a `kho_block_set_grow` before each slot, as
-    /// LUO does it.
-    ///
-    /// # Panics
-    /// The set has blocks, or the memory has no room.
-    pub fn grow_and_fill(&mut self, len: usize) {
-        assert_eq!(self.raw.block_count(), 0, "the set has blocks");
-        let written = call!(self.raw, bench_grow_and_fill, len as u64);
-        assert_eq!(written, len as u64, "the set has no room");
-        self.len = len;
-    }
-
-    /// Zeroes every block and keeps them all: `kho_block_set_clear`.
+    /// Zeroes every block and keeps them all. C: `kho_block_set_clear`.
     pub fn clear(&mut self) {
         call!(self.raw, bench_clear);
         self.len = 0;
     }
 
-    /// The sum of all words: `kho_block_set_it_read_entry` for each slot.
+    /// Returns the sum of all words. C: `kho_block_set_it_read_entry` for each slot.
     ///
     /// # Panics
-    /// A block has no slot: C would read on behind the last one. So for the others that read.
+    /// A block has no slot. C would read past the last one.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.assert_readable();
+        let needed = self.len.div_ceil(SLOTS_PER_BLOCK);
+        assert_eq!(self.raw.block_count(), needed, "a block has no slot");
         call!(self.raw, bench_sum)
     }
 
-    /// The same from the last slot to the first: `kho_block_set_it_prev`.
-    ///
-    /// # Panics
-    /// A block has no slot.
-    #[must_use]
-    pub fn sum_reverse(&self) -> u64 {
-        self.assert_readable();
-        call!(self.raw, bench_sum_reverse)
-    }
-
-    /// How many slots hold a guest address.
-    ///
-    /// # Panics
-    /// A block has no slot.
-    #[must_use]
-    pub fn count(&self, address: u64) -> usize {
-        self.assert_readable();
-        let count = call!(self.raw, bench_count, address);
-        usize::try_from(count).expect("a number of slots")
-    }
-
-    fn assert_readable(&self) {
-        let needed = self.len.div_ceil(SLOTS_PER_BLOCK);
-        assert_eq!(self.raw.block_count(), needed, "a block has no slot");
-    }
-
-    /// The kernel ends: what it knew of the set is freed, the pages stay. Blocks without a slot are
-    /// freed before, by `kho_block_set_shrink`, since the next kernel would refuse them.
+    /// Ends this kernel: what it knew of the set is freed, and the pages stay. Before that,
+    /// `kho_block_set_shrink` frees blocks without a slot, since the next kernel would refuse them.
     #[must_use]
     pub fn hand_over(self) -> KernelChain {
         call!(self.raw, bench_shrink, self.len as u64);
@@ -203,14 +154,14 @@ impl KernelSet {
 /// The chain of a set that was handed over, and its memory.
 ///
 /// # Invariants
-/// `set` has no blocks. `head` is that of the chain of its `len` slots, in its memory; 0 if it is 0.
+/// `set` has no blocks. `head` is that of the chain of its `len` slots, in its memory; 0 if `len` is 0.
 pub struct KernelChain {
     set: KernelSet,
     head: u64,
 }
 
 impl KernelChain {
-    /// Walks and checks the chain: `kho_block_set_restore`. The set can't grow any more.
+    /// Walks and checks the chain. The set that it becomes can't grow. C: `kho_block_set_restore`.
     ///
     /// # Panics
     /// C refuses the chain.
@@ -227,14 +178,14 @@ impl KernelChain {
         PhysAddr::new(self.head)
     }
 
-    /// The memory that the chain is in.
+    /// Returns the memory that the chain is in.
     #[must_use]
     pub fn memory(&self) -> SliceMemory<'_> {
         let mut count = 0;
         let first = call!(self.set.raw, bench_pages, &mut count);
         let base = PhysAddr::new(first.addr() as u64);
-        // SAFETY: so many pages lie there as long as the set is not deleted, zeroed when they were
-        // given out; the C code writes them only by functions that take this value.
+        // SAFETY: so many pages lie there until the set is deleted, and were zeroed when they were
+        // given out. The C code writes them only in functions that take this value.
         let bytes = unsafe { std::slice::from_raw_parts(first, count * 4096) };
         SliceMemory::new(base, bytes)
     }
@@ -268,11 +219,8 @@ mod tests {
         let slots = slots(len);
         let words: &[u64] = bytemuck::cast_slice(&slots);
         let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word));
-        let last = slots[len - 1].guest;
         assert_eq!(set.len(), len);
         assert_eq!(set.sum(), sum);
-        assert_eq!(set.sum_reverse(), sum);
-        assert_eq!([set.count(0), set.count(last), set.count(last + (1 << 21))], [1, 1, 0]);
     }
 
     #[test]
@@ -283,9 +231,6 @@ mod tests {
             check(&set, len);
             set.clear();
             set.fill(len);
-            check(&set, len);
-            let mut set = KernelSet::new(len);
-            set.grow_and_fill(len);
             check(&set, len);
         }
     }
@@ -336,7 +281,7 @@ mod tests {
         assert!(chain.head().is_null());
         let set = chain.restore();
         assert!(set.is_empty());
-        assert_eq!([set.sum(), set.sum_reverse()], [0, 0]);
+        assert_eq!(set.sum(), 0);
     }
 
     #[test]
@@ -345,6 +290,12 @@ mod tests {
         let mut set = KernelSet::with_capacity(128);
         set.fill(127);
         let _ = set.sum();
+    }
+
+    #[test]
+    #[should_panic = "where a set may have 10000"]
+    fn a_set_has_no_more_blocks_than_the_kernel_allows() {
+        let _ = KernelSet::with_capacity(usize::MAX);
     }
 
     #[test]

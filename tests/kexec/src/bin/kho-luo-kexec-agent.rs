@@ -1,4 +1,5 @@
-//! `/init` of the guest, in both kernels: does what the host says on the second serial port.
+//! The agent: `/init` of both kernels. It executes the commands that the host sends on the second
+//! serial port.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -23,10 +24,10 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 fn main() {
     if let Err(error) = run() {
-        // Not `println`, which panics where the console takes nothing.
+        // Not `println`, which panics if the console can't be written.
         let _ = writeln!(std::io::stdout(), "the agent failed: {error:#}");
     }
-    // The end of `/init` would be a panic, which is what the host looks for in the kernel's log.
+    // If `/init` ends the kernel panics, and a panic is what some scenarios look for.
     let _ = reboot(RebootCommand::Restart);
 }
 
@@ -57,7 +58,7 @@ fn run() -> Result<()> {
         };
         writeln!(port, "{MARK}{}", answer.replace('\n', " "))?;
         if command.trim() == "kexec" && answer.starts_with("ok") {
-            // What was said is with the host when the port is drained.
+            // When the port is drained, the host has all answers.
             rustix::termios::tcdrain(&port)?;
             reboot(RebootCommand::Kexec)?;
             unreachable!("kexec came back");
@@ -69,7 +70,7 @@ fn run() -> Result<()> {
 #[derive(Default)]
 struct Agent {
     luo: Option<LiveUpdate>,
-    /// Sessions by the words for their names. They last as long as their descriptors.
+    /// Open sessions, by the words for their names. A session lasts as long as its descriptor.
     sessions: BTreeMap<String, Session>,
 }
 
@@ -88,7 +89,7 @@ impl Agent {
                 }
                 Ok(String::new())
             }
-            // Files of so many pages, each `token=file`.
+            // Creates and preserves files of `pages` pages, each given as `token=file`.
             ["preserve", name, pages, ref files @ ..] => {
                 let pages = pages.parse()?;
                 for pair in files {
@@ -112,7 +113,7 @@ impl Agent {
                 self.session(name)?.preserve_sealed_memfd(memory, head, token.parse()?)?;
                 Ok(user_state::ENTRIES.to_string())
             }
-            // A memfd of no more than what it is made with.
+            // A memfd made with MFD_EXEC or MFD_NOEXEC_SEAL. The answer is its seals.
             ["memfd", name, token, flag] => {
                 let flag = match flag {
                     "exec" => MemfdFlags::EXEC,
@@ -148,7 +149,7 @@ impl Agent {
                 }
                 Ok(String::new())
             }
-            // Files, each `token=file`.
+            // Files, each given as `token=file`.
             ["check", name, ref files @ ..] => {
                 let session = self.session(name)?;
                 for pair in files {
@@ -201,7 +202,7 @@ fn parse_name(word: &str) -> Result<Vec<u8>> {
     word_to_name(word).with_context(|| format!("not a name: {word}"))
 }
 
-/// A token and the number of the file that it stands for.
+/// Parses `token=file`.
 fn parse_file(pair: &str) -> Result<(u64, u64)> {
     let (token, file) = pair.split_once('=').context("not token=file")?;
     Ok((token.parse()?, file.parse()?))
@@ -220,7 +221,7 @@ fn seals(fd: impl AsFd) -> Result<String> {
     Ok(seals.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
 }
 
-/// What the kernel has logged as a warning or worse.
+/// Returns what the kernel has logged as a warning or worse.
 fn warnings() -> Result<String> {
     let mut log = OpenOptions::new()
         .read(true)
@@ -232,7 +233,7 @@ fn warnings() -> Result<String> {
         let len = match log.read(&mut record) {
             Ok(len) => len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            // Records that were overwritten.
+            // Records were overwritten before they could be read.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 found.push("the log has lost its beginning".to_owned());
                 continue;

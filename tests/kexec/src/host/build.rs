@@ -1,4 +1,4 @@
-//! Building a kernel from Debian's source package, with our configuration.
+//! Builds a kernel from Debian's source package, with a configuration of our own.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use kho_linux_source::{Archive, last_lines, run, say};
 
-/// What our kernel has beyond the smallest one.
+/// Options of the kernel beyond `tinyconfig`.
 pub(crate) const CONFIG: &str = include_str!("../../kernel.config");
 
-/// Room that it takes: the package, the archive in it, the source and the objects.
+/// Bytes that a build takes on disk: the package, the archive in it, the source and the objects.
 const ROOM: u64 = 2 << 30;
 
-/// Objects that the kernel is made of, about: 784 in Linux 7.3.
+/// Roughly how many objects are compiled: 784 for Linux 7.3.
 const OBJECTS: usize = 800;
 
-/// How often it is said how far the build is.
+/// Time between two lines of progress.
 const EVERY: Duration = Duration::from_secs(20);
 
-/// Directories of which only the build files are unpacked: nothing in them is built.
+/// Directories in which nothing is built. Only their makefiles and Kconfig files are unpacked.
 const UNUSED: [&str; 6] =
     ["Documentation", "drivers/gpu", "drivers/media", "drivers/net", "sound", "tools/testing"];
 
-/// Whether the disk has room for a build.
+/// Checks that the disk has room for a build.
 pub(crate) fn check_room(dir: &Path) -> Result<()> {
     let disk = rustix::fs::statvfs(dir)?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -39,8 +39,7 @@ pub(crate) fn check_room(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the kernel of a package in `work`, which is emptied first. Returns the directory with the
-/// results.
+/// Builds a kernel in `work`, which is emptied first. Returns the directory with the results.
 pub(crate) fn build(archive: &Archive, work: &Path) -> Result<PathBuf> {
     let started = Instant::now();
     let _ = fs::remove_dir_all(work);
@@ -56,7 +55,7 @@ pub(crate) fn build(archive: &Archive, work: &Path) -> Result<PathBuf> {
         command.arg("-C").arg(&source).arg(format!("O={}", out.display()));
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         command.arg(format!("-j{jobs}")).arg(target).stdin(Stdio::null());
-        // What a shell or a make around this one has set is not meant for the kernel.
+        // The caller's own settings for make are not meant for the kernel.
         for name in ["ARCH", "CROSS_COMPILE", "KBUILD_OUTPUT", "KCFLAGS", "LLVM", "MAKEFLAGS", "V"]
         {
             command.env_remove(name);
@@ -87,7 +86,7 @@ pub(crate) fn build(archive: &Archive, work: &Path) -> Result<PathBuf> {
     Ok(ready)
 }
 
-/// Returns patterns of the files that are not needed.
+/// Returns patterns of the files that no build needs.
 fn unused() -> Vec<String> {
     let patterns = ["*.[ch]", "*.rst", "*.yaml", "*.svg", "*.json"];
     let below = |dir| patterns.map(|pattern| format!("*/{dir}/{pattern}"));
@@ -96,7 +95,7 @@ fn unused() -> Vec<String> {
     unused
 }
 
-/// Every option that was asked for has to be there: an unmet dependency drops one in silence.
+/// Checks that every option took. Kconfig drops one silently if its dependencies are not met.
 fn check_config(config: &str) -> Result<()> {
     for wanted in CONFIG.lines().filter(|line| line.starts_with("CONFIG_")) {
         let ok = match wanted.strip_suffix("=n") {
@@ -108,7 +107,7 @@ fn check_config(config: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs make, and says from time to time how many objects there are.
+/// Runs make and prints how many objects are compiled, every 20 seconds.
 fn run_with_progress(make: &mut Command, errors: &Path) -> Result<()> {
     let mut child = make
         .stdout(Stdio::piped())
@@ -135,7 +134,7 @@ fn run_with_progress(make: &mut Command, errors: &Path) -> Result<()> {
     bail!("make failed ({status}):\n{}", last_lines(&text, 15))
 }
 
-/// Whether make says that it compiles something for the kernel.
+/// Whether a line of make's says that an object is compiled for the kernel, and not for the host.
 fn is_object(line: &[u8]) -> bool {
     line.starts_with(b"  CC ") || line.starts_with(b"  AS ")
 }

@@ -1,4 +1,4 @@
-//! As much of gdb's remote protocol as it takes to stop the machine at a function.
+//! The part of gdb's remote protocol that stops a machine at a function.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::deadline::Deadline;
 
-/// QEMU's end of the protocol. Connecting stops the machine.
+/// A connection to QEMU's gdb server. Connecting stops the machine.
 pub(crate) struct Gdb {
     stream: UnixStream,
     deadline: Deadline,
@@ -25,11 +25,12 @@ impl Gdb {
         Ok(())
     }
 
-    /// Has the machine stop when it is about to execute this address.
+    /// Makes the machine stop before it executes the instruction at an address.
     pub(crate) fn set_breakpoint(&mut self, address: u64) -> Result<()> {
         self.ask_ok(&format!("Z0,{address:x},1"))
     }
 
+    /// Removes the breakpoint at an address.
     pub(crate) fn remove_breakpoint(&mut self, address: u64) -> Result<()> {
         self.ask_ok(&format!("z0,{address:x},1"))
     }
@@ -41,7 +42,7 @@ impl Gdb {
         Ok(())
     }
 
-    /// Lets the machine run on.
+    /// Lets the machine continue.
     pub(crate) fn resume(&mut self) -> Result<()> {
         self.send("c")
     }
@@ -68,7 +69,7 @@ impl Gdb {
         loop {
             match self.byte()? {
                 b'+' => return Ok(()),
-                // That the machine stopped when it was connected to: nobody had asked.
+                // QEMU reports that the machine stopped on connecting, without being asked.
                 b'$' => drop(self.rest_of_packet()?),
                 other => bail!("{packet} was answered with byte {other:#x}"),
             }

@@ -1,4 +1,4 @@
-//! What the kernels start with: the agent, and for the first one the second kernel with its own.
+//! The initramfs of each kernel: the agent and, for the first kernel, the second one with its own.
 
 use std::env;
 use std::fs;
@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 use cpio::NewcBuilder;
 use kho_luo_kexec_test::{INITRD_PATH, KERNEL_PATH};
 
-/// The agent's binary is for the guest's kernel and nothing else: static, at a fixed address.
+/// The agent is linked statically, at a fixed address: the guest has no libraries and no loader.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 const AGENT: &str = "kho-luo-kexec-agent";
 
-/// Builds the agent and packs it with the second kernel.
+/// Builds the agent and writes the initramfs of the first kernel.
 pub(crate) fn build(kernel: &Path, to: &Path) -> Result<()> {
     let agent = fs::read(build_agent()?)?;
     let second = archive(&[("init", 0o100_755, &agent)])?;
@@ -52,7 +52,7 @@ fn build_agent() -> Result<PathBuf> {
 
 fn archive(entries: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // The kernel's own initramfs has /dev/console; this one replaces it.
+    // Without /dev/console, which the kernel's built-in initramfs has, `/init` has no output.
     let console = NewcBuilder::new("dev/console").mode(0o020_600).rdev_major(5).rdev_minor(1);
     let dev = NewcBuilder::new("dev").mode(0o040_755);
     let mut inode = 0;

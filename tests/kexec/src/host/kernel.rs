@@ -1,4 +1,4 @@
-//! The kernel under test, kept in a cache.
+//! The kernel under test, from a cache of kernels.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use super::build::{CONFIG, build, check_room};
 use super::settings::Settings;
 use super::tools::Missing;
 
-/// A kernel that was built.
+/// A built kernel.
 pub(crate) struct Kernel {
-    /// The file that boots.
+    /// The image that QEMU boots.
     pub(crate) image: PathBuf,
-    /// Package and version.
+    /// Package and version, for the user.
     pub(crate) name: String,
     symbols: String,
 }
@@ -26,26 +26,26 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Returns the kernel that the settings ask for, from the cache or newly built.
     ///
-    /// If they name a package, any version of it that is in the cache will do. Otherwise it is the
-    /// newest version of the newest package, as lists say that are at most a day old; where
-    /// none can be read, the newest in the cache.
+    /// If they name a package, any cached version of it will do. Otherwise it is the newest version of
+    /// the newest package, by lists that are at most a day old. If no lists can be read, it is the
+    /// newest in the cache.
     ///
     /// # Errors
-    /// [`Lacking`] if the machine can't build one; else there is no such package, or it does not
-    /// build.
+    /// [`Lacking`] if the machine can't build a kernel. Otherwise there is no such package, or the
+    /// kernel does not build.
     pub(crate) fn get(settings: &Settings) -> Result<Self> {
         let cache = Cache::new(&settings.cache);
         if let Some(kernel) = cache.named(settings.package)? {
             return Ok(kernel);
         }
         fs::create_dir_all(cache.dir).with_context(|| format!("{}", cache.dir.display()))?;
-        // Two runs at once: the second finds what the first has built.
+        // Of two runs at once, the second finds what the first has built.
         let _lock = lock(&cache.dir.join("lock"))?;
         if let Some(kernel) = cache.named(settings.package)? {
             return Ok(kernel);
         }
         if cache.newest(settings.package)?.is_none() {
-            // One will be built, so lists of packages are not to fill the disk first.
+            // A kernel will have to be built. Look for room before lists of packages take some.
             check_room(cache.dir)?;
         }
         let apt = Apt::new(cache.dir.join("apt"), settings.mirror.clone())?;
@@ -53,7 +53,7 @@ impl Kernel {
             Ok(candidates) => candidates,
             Err(error) if settings.package.is_none() && error.is::<Lacking>() => {
                 let Some(kernel) = cache.newest(None)? else { return Err(error) };
-                say(format!("{error:#}; so it is the newest kernel of the cache"))?;
+                say(format!("{error:#}; using the newest kernel in the cache"))?;
                 return Ok(kernel);
             }
             Err(error) => return Err(error),
@@ -71,19 +71,19 @@ impl Kernel {
         let archive = apt.download(candidate)?;
         let work = cache.dir.join("build");
         let ready = build(&archive, &work)?;
-        // In place all at once.
+        // A rename, so that nobody finds half an entry.
         fs::rename(ready, cache.path(candidate))?;
         fs::remove_dir_all(&work)?;
         let _ = fs::remove_file(archive.path());
         cache.find(candidate)?.context("the kernel that was built is not in the cache")
     }
 
-    /// Returns the newest kernel in the cache, of the package if the settings name one.
+    /// Returns the newest kernel in the cache, or the newest of the package that the settings name.
     pub(crate) fn cached(settings: &Settings) -> Result<Option<Self>> {
         Cache::new(&settings.cache).newest(settings.package)
     }
 
-    /// Virtual address of a symbol.
+    /// Returns the virtual address of a symbol.
     pub(crate) fn symbol(&self, name: &str) -> Result<u64> {
         self.symbols
             .lines()
@@ -96,7 +96,7 @@ impl Kernel {
     }
 }
 
-/// Waits for the lock on builds, and says so if another run has it.
+/// Takes the lock on builds. Says so if another run has it and this one has to wait.
 fn lock(path: &Path) -> Result<File> {
     let lock = File::create(path).with_context(|| format!("{}", path.display()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -109,8 +109,8 @@ fn lock(path: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// Kernels that were built with our configuration. Each has a directory, which tells the package, its
-/// version and a hash of the configuration.
+/// A cache of kernels with our configuration. Each has a directory, whose name is made of the package,
+/// its version and a hash of the configuration.
 struct Cache<'a> {
     dir: &'a Path,
     config: String,
@@ -126,7 +126,7 @@ impl<'a> Cache<'a> {
         self.dir.join(format!("{package}_{version}_{}", self.config))
     }
 
-    /// Returns this version of this package.
+    /// Returns the kernel of this version of a package.
     fn find(&self, candidate: &Candidate) -> Result<Option<Kernel>> {
         let dir = self.path(candidate);
         if !dir.exists() {
@@ -143,12 +143,12 @@ impl<'a> Cache<'a> {
         }))
     }
 
-    /// Returns the kernel of a package that was built last.
+    /// Returns the newest kernel of a package, if one is named.
     fn named(&self, package: Option<Package>) -> Result<Option<Kernel>> {
         package.map_or(Ok(None), |package| self.newest(Some(package)))
     }
 
-    /// Returns the kernel of the newest package, or of this one, that was built last.
+    /// Returns the kernel that was built last, of this package or else of the newest.
     fn newest(&self, package: Option<Package>) -> Result<Option<Kernel>> {
         let Ok(entries) = fs::read_dir(self.dir) else { return Ok(None) };
         let found = entries.filter_map(|entry| {
@@ -162,7 +162,7 @@ impl<'a> Cache<'a> {
         newest.map_or(Ok(None), |(.., candidate)| self.find(&candidate))
     }
 
-    /// What a directory of this name would hold.
+    /// Returns what a directory with this name holds; `None` if it is no kernel with our configuration.
     fn candidate(&self, name: &str) -> Option<Candidate> {
         let mut parts = name.splitn(3, '_');
         let (package, version, config) = (parts.next()?, parts.next()?, parts.next()?);
@@ -188,7 +188,7 @@ mod tests {
         };
         add("linux-source-7.10", "7.10.1-1");
         add("linux-source-7.9", "7.9.3-1");
-        // With another configuration, half a build, something else.
+        // Another configuration, half a build, a name without version.
         for name in ["linux-source-8.0_8.0.1-1_0123456789abcdef", "build", "linux-source-8.0"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }

@@ -1,4 +1,4 @@
-//! A machine in QEMU: one kernel, then kexec to the next.
+//! A machine in QEMU, which runs one kernel and then, by kexec, another.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -20,15 +20,15 @@ use super::gdb::Gdb;
 use super::kernel::Kernel;
 use super::tools::QEMU;
 
-/// Memory of the machine. All of it lies below QEMU's hole for devices, so an address is an offset
-/// in the file that holds it.
+/// Bytes of memory. All of it lies below QEMU's hole for devices, so a physical address is an offset in
+/// the file that holds the memory.
 const RAM_SIZE: u64 = 384 << 20;
 
-/// How long after the fact a kernel's message may come. Since Linux 7.3 a thread of its own prints
-/// what the kernel logs, whenever it gets to run.
+/// How long to wait for a message of the kernel's. Since Linux 7.3 a thread prints what is logged, so a
+/// message may come after the answer to the call that it is about.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
 
-/// Bytes of arguments on a line to the agent.
+/// Most bytes of arguments on a line to the agent. A terminal buffers 4096.
 const MAX_LINE: usize = 1500;
 
 /// A running machine. Dropping it ends QEMU.
@@ -45,20 +45,20 @@ pub(crate) struct Machine {
     _dir: TempDir,
 }
 
-/// What became of a command.
+/// The outcome of a command to the agent.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It was done.
+    /// The agent has executed it. The text is the result.
     Done(String),
-    /// The agent says why it was not.
+    /// The agent could not execute it. The text says why.
     Failed(String),
-    /// There was no answer: the machine ended.
+    /// The machine ended without an answer.
     Ended,
 }
 
-/// Where the second kernel went after it was let run on.
+/// What became of the second kernel when it was let continue.
 pub(crate) enum Second {
-    /// Its agent is there.
+    /// It came up, and its agent has reported.
     Up,
     /// The machine ended, as it does after a panic.
     Ended,
@@ -73,10 +73,10 @@ impl Machine {
         let ram = File::options().read(true).write(true).create_new(true).open(&ram_path)?;
         ram.set_len(RAM_SIZE)?;
 
-        // Should this program be killed, the kernel ends QEMU.
+        // QEMU ends even if this program is killed.
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL", QEMU]);
-        // Stopped until the debugger is connected, or that would stop it at some later moment.
+        // The machine starts stopped, since connecting the debugger stops it at any moment.
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S"]);
         qemu.args([
             "-machine",
@@ -135,7 +135,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Has the agent do something.
+    /// Sends a command to the agent and returns the outcome.
     pub(crate) fn ask(&mut self, command: &str) -> Result<Answer> {
         writeln!(self.agent.get_mut(), "{command}")?;
         let Some(answer) = self.answer()? else {
@@ -150,7 +150,7 @@ impl Machine {
         }
     }
 
-    /// Has the agent do what has to go well.
+    /// Sends a command that has to succeed, and returns its result.
     pub(crate) fn tell(&mut self, command: &str) -> Result<String> {
         let start: String = command.chars().take(40).collect();
         match self.ask(command)? {
@@ -160,8 +160,7 @@ impl Machine {
         }
     }
 
-    /// Has the agent do something with many arguments, some at a time: a line fits in what a terminal
-    /// buffers.
+    /// Sends a command with many arguments, some of them at a time, as many as fit on a line.
     pub(crate) fn tell_each(&mut self, command: &str, arguments: &[String]) -> Result<()> {
         let mut rest = arguments;
         while !rest.is_empty() {
@@ -178,8 +177,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Starts the second kernel and stops it before it takes note of what is preserved: all memory
-    /// is as the first one left it, but for the second kernel itself.
+    /// Starts the second kernel and stops it before it looks at what is preserved. Apart from that
+    /// kernel itself, all memory is as the first one left it.
     pub(crate) fn kexec(&mut self) -> Result<()> {
         self.gdb.interrupt()?;
         self.gdb.set_breakpoint(self.memory_init)?;
@@ -189,8 +188,8 @@ impl Machine {
         self.gdb.remove_breakpoint(self.memory_init)
     }
 
-    /// Lets the second kernel go on, and stops it just before it looks at what LUO handed over. What
-    /// is not preserved may have been used again.
+    /// Lets the second kernel continue until just before it looks at what LUO handed over. By then it
+    /// may have reused pages that are not preserved.
     pub(crate) fn go_on_to_luo(&mut self) -> Result<()> {
         self.gdb.set_breakpoint(self.luo_init)?;
         self.gdb.resume()?;
@@ -198,18 +197,18 @@ impl Machine {
         self.gdb.remove_breakpoint(self.luo_init)
     }
 
-    /// Memory of the machine.
+    /// Returns the machine's memory.
     pub(crate) fn ram(&self) -> &GuestRam {
         &self.ram
     }
 
-    /// Where KHO's device tree is, as the stopped kernel says.
+    /// Returns the address of KHO's device tree, which the stopped kernel has in a variable.
     pub(crate) fn kho_device_tree(&mut self) -> Result<PhysAddr> {
-        // The first field of the kernel's variable.
+        // It is the variable's first field.
         Ok(PhysAddr::new(self.gdb.read_u64(self.kho_in)?))
     }
 
-    /// Lets the second kernel go on.
+    /// Lets the second kernel continue, and waits until it is up or the machine ends.
     pub(crate) fn resume(&mut self) -> Result<Second> {
         self.gdb.resume()?;
         Ok(match self.answer()? {
@@ -221,12 +220,11 @@ impl Machine {
         })
     }
 
-    /// Waits until the kernels have printed a message with these words in it, and returns it without
-    /// its time.
+    /// Waits for a message with these words on the console. Returns it without its time.
     pub(crate) fn message(&mut self, words: &str) -> Result<String> {
         let limit = self.deadline.at_most(MESSAGE_TIME);
         loop {
-            // What QEMU has not written when it has ended will not come.
+            // When QEMU has ended, nothing more will come.
             let last = self.qemu.has_ended()? || limit.left().is_err();
             let log = self.log()?;
             if let Some(message) = find_message(&log, words, last) {
@@ -237,7 +235,7 @@ impl Machine {
         }
     }
 
-    /// The end of what the kernels have printed, for an error.
+    /// Returns the last lines on the console, for an error.
     pub(crate) fn log_tail(&self) -> String {
         self.log().map_or_else(|error| error.to_string(), |log| last_lines(&log, 30))
     }
@@ -246,7 +244,7 @@ impl Machine {
         Ok(String::from_utf8_lossy(&fs::read(&self.console)?).into_owned())
     }
 
-    /// The next line of the agent; none when the machine has ended.
+    /// Returns the agent's next answer; `None` if the machine has ended.
     fn answer(&mut self) -> Result<Option<String>> {
         loop {
             self.agent.get_ref().set_read_timeout(Some(self.deadline.left()?))?;
@@ -266,8 +264,8 @@ impl Machine {
     }
 }
 
-/// The first message with these words in it, without its time. Unless no more will come, the last line
-/// of a log may be half of one, and is not looked at.
+/// Returns the first message with these words, without its time. The last line of a log counts only if
+/// it is whole, or if the log is complete (`last`).
 fn find_message(log: &str, words: &str, last: bool) -> Option<String> {
     let mut lines = log.split_inclusive('\n').filter(|line| last || line.ends_with('\n'));
     let line = lines.find(|line| line.contains(words))?;
@@ -275,7 +273,7 @@ fn find_message(log: &str, words: &str, last: bool) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// QEMU, which ends when this is dropped.
+/// A QEMU process. Dropping it kills the process.
 struct Qemu(Child);
 
 impl Qemu {
@@ -291,7 +289,7 @@ impl Drop for Qemu {
     }
 }
 
-/// The machine's memory, read and written while it is stopped.
+/// The machine's memory, to be read and written while the machine is stopped.
 pub(crate) struct GuestRam(File);
 
 impl GuestRam {
@@ -303,7 +301,7 @@ impl GuestRam {
         Ok(self.0.write_all_at(bytes, addr.get())?)
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     #[allow(clippy::unused_self)]
     pub(crate) const fn len(&self) -> u64 {
         RAM_SIZE

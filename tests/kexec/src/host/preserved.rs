@@ -122,7 +122,8 @@ impl Stage {
 
     fn page(&mut self, block: PhysAddr) -> Result<&mut [u8]> {
         let mut pages = self.pages.iter_mut();
-        let (_, page) = pages.find(|(addr, _)| *addr == block).context("not a page of the stage")?;
+        let (_, page) =
+            pages.find(|(addr, _)| *addr == block).context("not a page of the stage")?;
         Ok(bytemuck::bytes_of_mut(&mut **page))
     }
 
@@ -140,8 +141,9 @@ impl Stage {
     pub(crate) fn fill_unused(&mut self, block: PhysAddr, entry_size: usize) -> Result<usize> {
         let (header, entries) = self.page(block)?.split_at_mut(HEADER_SIZE);
         let count: u64 = bytemuck::pod_read_unaligned(&header[COUNT..][..8]);
-        let used = usize::try_from(count)?.checked_mul(entry_size).context("the count is greater than fits")?;
-        let (used, unused) = entries.split_at_mut_checked(used).context("the count is greater than fits")?;
+        let used =
+            usize::try_from(count)?.checked_mul(entry_size).context("the count is too high")?;
+        let (used, unused) = entries.split_at_mut_checked(used).context("the count is too high")?;
         for (byte, copied) in unused.iter_mut().zip(used[..entry_size].iter().cycle()) {
             *byte = *copied;
         }

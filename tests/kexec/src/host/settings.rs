@@ -1,17 +1,17 @@
-//! What the environment asks for. It is checked before anything else is done.
+//! Settings in the environment. They are checked before anything else is done.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use kho_linux_source::{Package, cache, mirror, variable};
 
-/// What the environment asks for.
+/// Settings in the environment.
 pub(crate) struct Settings {
-    /// Another package than the newest: `KHO_KERNEL_PACKAGE`.
+    /// Which package to use instead of the newest: `KHO_KERNEL_PACKAGE`.
     pub(crate) package: Option<Package>,
-    /// Where kernels are kept: `KHO_KERNEL_CACHE`.
+    /// Directory of the cache: `KHO_KERNEL_CACHE`.
     pub(crate) cache: PathBuf,
-    /// Another mirror than those of the machine's apt: `KHO_LINUX_MIRROR`.
+    /// Which mirror to use instead of those of the machine's apt: `KHO_LINUX_MIRROR`.
     pub(crate) mirror: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Settings {
     }
 }
 
-/// The kernel is built in there, and its makefiles take neither white space nor colons.
+/// Checks that kernels can be built in a directory. The kernel's makefiles reject some characters.
 fn check_cache(cache: &Path) -> Result<()> {
     let text = cache.to_string_lossy();
     let bad = |letter: char| letter.is_whitespace() || ":\"'\\$#%*?[]".contains(letter);
@@ -36,7 +36,7 @@ fn check_cache(cache: &Path) -> Result<()> {
         "the kernel can't be built in {cache:?}: its makefiles don't take every character; \
          KHO_KERNEL_CACHE names another place"
     );
-    // It may not be there yet; what is there of it has to be directories.
+    // It need not exist yet, but what does exist of its path has to be a directory.
     let there = cache.ancestors().find(|path| path.exists()).unwrap_or(cache);
     ensure!(
         there.is_dir(),

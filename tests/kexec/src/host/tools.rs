@@ -1,4 +1,4 @@
-//! What the machine has to have, and the Debian packages it comes in.
+//! Programs and headers that the machine needs, and the Debian packages that have them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use kho_linux_source::is_program;
 /// Name of QEMU's program.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
-/// What it takes besides.
+/// Something that the machine needs.
 enum Need {
     /// A program on the path.
     Program(&'static str),
@@ -18,11 +18,11 @@ enum Need {
 
 use Need::{Header, Program};
 
-/// What running a scenario takes.
+/// Needed to run a scenario.
 const TO_RUN: [(Need, &str); 2] =
     [(Program(QEMU), "qemu-system-x86"), (Program("setpriv"), "util-linux")];
 
-/// What building a kernel takes.
+/// Needed to build a kernel.
 const TO_BUILD: [(Need, &str); 11] = [
     (Program("apt-get"), "apt"),
     (Program("apt-cache"), "apt"),
@@ -37,17 +37,17 @@ const TO_BUILD: [(Need, &str); 11] = [
     (Header("gelf.h"), "libelf-dev"),
 ];
 
-/// What is missing, all of it.
+/// Everything that the machine lacks.
 #[derive(Default)]
 pub(crate) struct Missing {
-    /// As a user knows them.
+    /// Programs and headers.
     names: Vec<String>,
-    /// The packages to install.
+    /// The packages that have them.
     packages: Vec<&'static str>,
 }
 
 impl Missing {
-    /// Looks for what it takes to run scenarios and, unless a kernel is there, to build one.
+    /// Looks for what is needed to run scenarios and, if asked, to build a kernel.
     pub(crate) fn find(build: bool) -> Self {
         let path: Vec<PathBuf> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
         Self::find_in(build, &path, Path::new("/usr/include"))
@@ -72,11 +72,12 @@ impl Missing {
         missing
     }
 
+    /// Returns the packages to install.
     pub(crate) fn packages(&self) -> &[&'static str] {
         &self.packages
     }
 
-    /// What to do about it; nothing if nothing is missing.
+    /// Returns what is missing and how to install it; `None` if nothing is missing.
     pub(crate) fn message(&self) -> Option<String> {
         (!self.names.is_empty()).then(|| {
             format!(
@@ -104,7 +105,7 @@ mod tests {
              qemu-system-x86 util-linux apt bc bison dpkg flex gcc make tar libc6-dev \
              libelf-dev"
         );
-        // With a kernel that was built before, less is enough.
+        // No kernel has to be built.
         assert_eq!(
             Missing::find_in(false, &path, empty.path()).packages(),
             ["qemu-system-x86", "util-linux"]

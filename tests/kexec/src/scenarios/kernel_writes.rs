@@ -1,4 +1,4 @@
-//! We read what the kernel wrote.
+//! Chains that the kernel writes, read by kho-luo.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kho_block::ReadMemory;
@@ -11,10 +11,10 @@ use crate::scenario::{
     read_state,
 };
 
-/// Around the 51 that fill a block, and what fills 19 blocks and part of another.
+/// Numbers of sessions: around the 51 that fill a block, and 19 blocks and part of another.
 const SESSIONS: [u64; 7] = [0, 1, 50, 51, 52, 102, 1000];
 
-/// Around the 63 that fill a block.
+/// Numbers of files: around the 63 that fill a block.
 const FILES: [u64; 8] = [0, 1, 62, 63, 64, 126, 127, 200];
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -41,8 +41,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// Sessions with so many files, which are numbered from one session to the next; tokens are their
-/// numbers.
+/// Returns sessions with these numbers of files. Files are numbered across sessions, and a file's token
+/// is its number.
 fn numbered(sessions: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Expected>> {
     let mut first = 0;
     let number = |(name, count)| {
@@ -53,7 +53,8 @@ fn numbered(sessions: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Exp
     sessions.into_iter().map(number).collect()
 }
 
-/// Names that are no text, or as long as they can be, and the tokens at both ends.
+/// Returns sessions with names that are not UTF-8 or of the greatest length, and with the least and the
+/// greatest tokens.
 pub(super) fn odd_names_and_tokens() -> Result<Vec<Expected>> {
     let every_byte = |from: u8| (from..=from.saturating_add(62)).collect::<Vec<u8>>();
     let names: [&[u8]; 13] = [
@@ -64,7 +65,7 @@ pub(super) fn odd_names_and_tokens() -> Result<Vec<Expected>> {
         &[b'n'; 63],
         &[b'n'; 62],
         &[0xff; 63],
-        // Half a letter.
+        // The first byte of a letter of two.
         b"\xc3",
         "\u{fc}".as_bytes(),
         b"\xfd\xfe",
@@ -115,8 +116,8 @@ fn run(context: &Context, expected: Vec<Expected>) -> Result<String> {
     ))
 }
 
-/// A finding: a name that is refused leaves a block without entries behind when the blocks before it
-/// are full.
+/// A fault in the kernel: if all blocks are full, refusing a session's name leaves an empty block in
+/// the chain.
 fn empty_block(context: &Context) -> Result<String> {
     let mut machine = context.boot()?;
     create(&mut machine, &numbered((0..51).map(|session| (format!("s{session}"), 0)))?)?;

@@ -1,4 +1,4 @@
-//! Chains that are refused: by us, and how by the kernel.
+//! Damaged chains, and how kho-luo and the kernel refuse them.
 
 use std::fmt;
 use std::mem::offset_of;
@@ -12,49 +12,49 @@ use crate::host::machine::{Answer, Machine, Second};
 use crate::host::preserved::{COUNT, HEADER_SIZE, NEXT};
 use crate::scenario::{Context, Scenario, resume};
 
-/// What is done to a chain of some blocks.
+/// Damage to a chain of some blocks.
 struct Damage {
     name: &'static str,
-    /// The block, the offset in it, and what goes there.
+    /// Returns which block to damage, at what offset, and the number to store there.
     change: fn(&[PhysAddr]) -> (PhysAddr, usize, u64),
-    /// In our error.
+    /// Words in our error.
     ours: &'static str,
-    /// In the kernel's log.
+    /// Words in the kernel's log.
     kernel: &'static str,
-    /// What the kernel does, for the chain of sessions and for one of files.
+    /// What the kernel does if the chain is of sessions, and if it is of files.
     reactions: [Reaction; 2],
 }
 
-/// What the second kernel does with what it is handed.
+/// How the second kernel reacts to damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
     PanicsAtBoot,
     /// Opening the device fails with `EIO`.
     RefusesToOpen,
     DiesAtOpen,
-    TakesIt,
+    AcceptsIt,
 }
 
-use Reaction::{DiesAtOpen, PanicsAtBoot, RefusesToOpen, TakesIt};
+use Reaction::{AcceptsIt, DiesAtOpen, PanicsAtBoot, RefusesToOpen};
 
 impl Reaction {
-    /// Lets the machine go on, and has the device opened.
+    /// Lets the machine continue and opens the device. Returns what happened.
     pub(super) fn of(machine: &mut Machine) -> Result<Self> {
         if let Second::Ended = machine.resume()? {
             return Ok(PanicsAtBoot);
         }
         Ok(match machine.ask("open")? {
-            Answer::Done(_) => TakesIt,
+            Answer::Done(_) => AcceptsIt,
             Answer::Failed(error) if error.contains("(EIO)") => RefusesToOpen,
             Answer::Failed(error) => bail!("the agent says {error}"),
             Answer::Ended => DiesAtOpen,
         })
     }
 
-    /// The same where it is known, and the kernel's words for it.
+    /// Checks for this reaction and these words in the kernel's log. Returns the message.
     pub(super) fn expect(self, machine: &mut Machine, words: &str) -> Result<String> {
         let found = Self::of(machine)?;
-        ensure!(found == self, "the kernel {found}, where it is known that it {self}");
+        ensure!(found == self, "expected: {self}; the kernel: {found}");
         Ok(format!("{self}: {:?}", machine.message(words)?))
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Reaction {
             PanicsAtBoot => "panics at boot",
             RefusesToOpen => "boots, EIO at open",
             DiesAtOpen => "boots, dies at open",
-            TakesIt => "takes it",
+            AcceptsIt => "accepts it",
         })
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// The block of the session that has most files, and the offset of its entry there.
+/// Returns the block with the entry of the session `big`, and the offset of the entry.
 pub(super) fn entry_of_big(state: &LuoState) -> Result<(PhysAddr, usize)> {
     let number = state
         .sessions
@@ -127,7 +127,7 @@ pub(super) fn entry_of_big(state: &LuoState) -> Result<(PhysAddr, usize)> {
     Ok((state.session_blocks[number / 51], HEADER_SIZE + number % 51 * size_of::<LuoSession>()))
 }
 
-/// The number of files that a session says is not that of its chain.
+/// A session counts one file more than its chain has.
 fn file_count(context: &Context) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     let (block, entry) = entry_of_big(&state)?;
@@ -138,7 +138,7 @@ fn file_count(context: &Context) -> Result<String> {
     Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
-/// Two sessions have the same files.
+/// Two sessions lead to one chain of files.
 fn shared_block(context: &Context) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     let (block, entry) = entry_of_big(&state)?;
@@ -160,13 +160,13 @@ fn shared_block(context: &Context) -> Result<String> {
     for command in ["open", "retrieve rest big", "finish rest"] {
         machine.tell(command)?;
     }
-    // It may not get as far as an answer.
+    // The kernel may end before the agent answers.
     machine.ask("finish big")?;
     let said = machine.message("WARNING:")?;
-    Ok(format!("we: {ours}; kernel: takes it, and frees the blocks twice: {said:?}"))
+    Ok(format!("we: {ours}; kernel: accepts it, and frees the blocks twice: {said:?}"))
 }
 
-/// A stopped machine with sessions of ours in place, none of them damaged yet.
+/// Returns a stopped machine with sessions that we have written, not yet damaged.
 pub(super) fn written(context: &Context) -> Result<(Prepared, LuoState, PhysAddr)> {
     let mut prepared = Prepared::new(context, &usual()?)?;
     let head = prepared.write()?.addr();
@@ -176,12 +176,12 @@ pub(super) fn written(context: &Context) -> Result<(Prepared, LuoState, PhysAddr
     Ok((prepared, state, head))
 }
 
-/// Why our reader refuses what is in the machine.
+/// Checks that our reader refuses what is in the machine, in these words. Returns its error.
 pub(super) fn refused(prepared: &mut Prepared, words: &str) -> Result<String> {
     let tree = prepared.machine.kho_device_tree()?;
     let ours = match LuoState::from_tree(prepared.machine.ram(), tree) {
         Err(error) => error.to_string(),
-        Ok(_) => bail!("we took it"),
+        Ok(_) => bail!("we accepted it"),
     };
     ensure!(ours.contains(words), "we refused it for another reason: {ours}");
     Ok(ours)

@@ -1,5 +1,5 @@
-//! What the next kernel does not know: pages that KHO does not preserve, a file's handler, a version,
-//! how many sessions there are.
+//! State that the second kernel does not know: a version, a file's handler, the number of sessions,
+//! pages that KHO does not preserve.
 
 use std::mem::offset_of;
 
@@ -21,7 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("unknown-root-version", root_version),
         Scenario::new("unknown-sessions-behind-a-low-count", low_count),
     ];
-    // One that nobody has, and the next version of one that is.
+    // A handler that nobody has, and the next version of one that the kernel has.
     for handler in ["nobody-v1", "memfd-v3"] {
         let name = format!("unknown-handler-{handler}");
         scenarios.push(Scenario::new(name, move |context| unknown_handler(context, handler)));
@@ -35,8 +35,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// A block in the middle counts fewer sessions than it has. Nobody counts them all, so the kernel goes
-/// by that, and does not miss the others.
+/// A block in the middle counts fewer sessions than it has. The number of all sessions is not handed
+/// over, so the kernel does not miss the others.
 fn low_count(context: &Context) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     prepared.stage.set(state.session_blocks[0], COUNT, COUNTED as u64)?;
@@ -52,10 +52,10 @@ fn low_count(context: &Context) -> Result<String> {
     check_second_kernel(&mut prepared.machine, &expected)?;
     prepared.machine.tell_each("absent", &words(&lost))?;
     check_no_warnings(&mut prepared.machine)?;
-    Ok(format!("we: {ours}; kernel: takes it, {} sessions are lost", lost.len()))
+    Ok(format!("we: {ours}; kernel: accepts it, {} sessions are lost", lost.len()))
 }
 
-/// So many of the 51 that a block has.
+/// How many of the 51 sessions the block counts.
 const COUNTED: usize = 20;
 
 fn root_version(context: &Context) -> Result<String> {
@@ -66,7 +66,7 @@ fn root_version(context: &Context) -> Result<String> {
     Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
-/// One file of one session has a handler that the kernel does not have.
+/// One file of one session names a handler that the kernel does not have.
 fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     let block = state.session("big").context("no big session")?.file_blocks[1];
@@ -83,28 +83,27 @@ fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
     let mut machine = prepared.machine;
     let said = format!("No registered handler for compatible '{handler}'");
     let kernel = RefusesToOpen.expect(&mut machine, &said)?;
-    // It stays so: no session can be had, whatever is in it.
+    // It fails until the next boot, whatever the other sessions hold.
     let again = machine.ask("open")?;
     ensure!(matches!(&again, Answer::Failed(error) if error.contains("(EIO)")), "{again:?}");
     Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
-/// What is in a page that KHO does not preserve.
+/// What lies in a page that KHO does not preserve.
 #[derive(Clone, Copy)]
 enum Place {
     Root,
-    /// The second block of the sessions.
+    /// The second block of sessions.
     Sessions,
-    /// The second block of the files of a session.
+    /// The second block of files of the session `big`.
     Files,
 }
 
-/// What LUO hands over leads to a page that is not preserved. For the kernel it is free memory from
-/// the start.
+/// An address leads to a page that KHO does not preserve, which is free memory for the second kernel.
 fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let (mut prepared, state, _) = written(context)?;
     let files = &state.session("big").context("no big session")?.file_blocks;
-    // What is to be there, and where its address is.
+    // What moves to the page, from where, and the place of the address that leads to it.
     let (what, from, link) = match place {
         Place::Root => {
             ("LUO's root", state.root_addr, link_to_root(&mut prepared.machine, state.root_addr)?)
@@ -122,7 +121,7 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let ours = refused(&mut prepared, &format!("{to}, which belongs to {what}"))?;
     ensure!(ours.ends_with("is not preserved"), "we refused it for another reason: {ours}");
 
-    // Had the kernel used it by now, it would find something else: not to be foreseen.
+    // The kernel may use the page. Then there is no telling what it finds.
     prepared.machine.go_on_to_luo()?;
     let mut now = [0; PAGE_SIZE];
     prepared.machine.ram().read(to, &mut now)?;
@@ -132,15 +131,15 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     check_second_kernel(&mut prepared.machine, &expected)?;
     let said = prepared.machine.message("WARNING: kernel/liveupdate/kexec_handover.c")?;
     ensure!(said.contains("kho_restore_page"), "another warning: {said}");
-    Ok(format!("we: {ours}; kernel: takes it, warns when it frees the page: {said:?}"))
+    Ok(format!("we: {ours}; kernel: accepts it, and warns when it frees the page: {said:?}"))
 }
 
-/// Where a field of a block is.
+/// Returns the address of a field of a block.
 fn field(block: PhysAddr, offset: usize) -> Result<PhysAddr> {
     block.checked_add(offset as u64).context("past the end")
 }
 
-/// Where KHO's device tree has the root's address.
+/// Returns where in KHO's device tree the root's address is.
 fn link_to_root(machine: &mut Machine, root: PhysAddr) -> Result<PhysAddr> {
     let tree = machine.kho_device_tree()?;
     let mut page = [0; PAGE_SIZE];
@@ -152,7 +151,7 @@ fn link_to_root(machine: &mut Machine, root: PhysAddr) -> Result<PhysAddr> {
     field(tree, place)
 }
 
-/// A page that nobody has ever written to, far from where memory is given out first.
+/// Returns a page of zeros, far from the memory that is given out first.
 fn unused_page(ram: &GuestRam) -> Result<PhysAddr> {
     let mut page = [0; PAGE_SIZE];
     for addr in (ram.len() / 2..ram.len()).step_by(PAGE_SIZE).map(PhysAddr::new) {

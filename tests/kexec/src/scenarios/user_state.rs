@@ -1,4 +1,4 @@
-//! User state crosses.
+//! State of a user of the library, in a memfd.
 
 use anyhow::{Result, ensure};
 
@@ -16,7 +16,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// A memory of nested sets that the successor claims and writes on, or a sealed one that it views.
+/// Hands over nested sets in a memfd. After the kexec the agent claims and extends them, or views them
+/// if the memfd is sealed.
 fn run(context: &Context, create: &str, verify: &str) -> Result<String> {
     let mut machine = context.boot()?;
     machine.tell("create user")?;
@@ -31,8 +32,8 @@ fn run(context: &Context, create: &str, verify: &str) -> Result<String> {
     Ok(format!("{entries} entries on three levels compared"))
 }
 
-/// A finding: the kernel does not hand over a memfd's mode, so its seal against becoming executable
-/// is put on a file that is, and that implies every seal against writing.
+/// A fault in the kernel: it hands over a memfd's seals and not its mode. The seal of a file that must
+/// not become executable is put on one that is, which implies every seal against writing.
 fn noexec(context: &Context) -> Result<String> {
     let mut machine = context.boot()?;
     machine.tell("create user")?;
