@@ -1,16 +1,23 @@
 //! The least that restoring a chain could be: follow the links, check alignment and counts.
+#![allow(unsafe_code)]
 
-use std::sync::Arc;
+use std::ptr;
 
 use kho_block::abi::{BlockHeader, DEFAULT_BLOCK_SIZE};
-use kho_block::{MemfdMemory, SealedMemfd, SetHead};
+use kho_block::{BlockMemory as _, MemfdMemory, PhysAddr};
 
-use crate::{MemorySlot, Restore, Sample, Set, filled};
+use crate::{Memory as _, MemorySlot, Restore, Sample};
 
-/// A chain in a sealed memfd, whose links are followed. It claims no block and keeps no table.
+/// A chain of headers in the kind of memory that sets are in. Restoring claims no block and keeps no
+/// table.
+///
+/// # Invariants
+/// The memory owns the blocks, and this value owns them of the memory. Each block starts with an
+/// initialised header, and pointers to all of them were exposed. From `head` on, each link is the
+/// address of one of them in this process, or null.
 pub struct PointerChase {
-    memory: SealedMemfd,
-    head: SetHead<MemorySlot>,
+    _memory: MemfdMemory,
+    head: PhysAddr,
 }
 
 impl Restore for PointerChase {
@@ -20,23 +27,34 @@ impl Restore for PointerChase {
     type Restored = usize;
 
     fn preserve(len: usize) -> Self {
-        let set: Set<MemorySlot, MemfdMemory> = filled(len);
-        let memory = Arc::clone(set.memory());
-        let head = set.hand_over();
-        let memory = Arc::into_inner(memory).expect("the set is gone");
-        Self { memory: memory.seal().expect("nobody else maps the file"), head }
+        let memory = MemfdMemory::create();
+        let mut blocks = Vec::new();
+        let count = len.div_ceil(MemorySlot::PER_BLOCK);
+        memory.allocate(count, |block| blocks.push(block)).expect("the memory has room");
+        let mut next = PhysAddr::NULL;
+        // The last block first, so that addresses rise along the chain, as they do in a set.
+        for (position, block) in blocks.into_iter().enumerate().rev() {
+            let count = (len - position * MemorySlot::PER_BLOCK).min(MemorySlot::PER_BLOCK);
+            // SAFETY: the block was just allocated, so it is this function's alone, aligned to 16 and
+            // larger than a header (G1, G2).
+            unsafe { block.cast().write(BlockHeader { next, count: count as u64 }) };
+            next = PhysAddr::new(block.as_ptr().expose_provenance() as u64);
+        }
+        // INVARIANT: each block got a header whose link is the address of the one behind it, and was
+        // exposed.
+        Self { _memory: memory, head: next }
     }
 
     #[inline(never)]
     fn restore(&mut self) -> usize {
-        let bytes = self.memory.as_bytes();
         let mut len = 0;
-        let mut addr = self.head.addr();
+        let mut addr = self.head;
         while !addr.is_null() {
             assert!(addr.get().is_multiple_of(DEFAULT_BLOCK_SIZE as u64), "a link is misaligned");
-            let start = usize::try_from(addr.get()).expect("an offset in the file");
-            let header = &bytes[start..start + size_of::<BlockHeader>()];
-            let header: &BlockHeader = bytemuck::from_bytes(header);
+            let block = usize::try_from(addr.get()).expect("an address of this process");
+            let header = ptr::with_exposed_provenance::<BlockHeader>(block);
+            // SAFETY: by the invariant this is a block that starts with a header, and was exposed.
+            let header = unsafe { header.read() };
             let count = usize::try_from(header.count).expect("a number of entries");
             assert!((1..=MemorySlot::PER_BLOCK).contains(&count), "a count is wrong");
             len += count;

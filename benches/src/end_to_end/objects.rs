@@ -3,6 +3,8 @@
 
 use std::iter;
 
+use bitcode::{Decode, Encode};
+use rkyv::{Archive, Serialize as ToArchive};
 use serde::{Deserialize, Serialize};
 
 /// Proof that every field was read: the number of entries, and a sum over their fields.
@@ -38,17 +40,7 @@ pub trait Object {
 }
 
 /// A session: 32 bytes, all of them numbers.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Deserialize,
-    Serialize,
-    bitcode::Decode,
-    bitcode::Encode,
-    rkyv::Archive,
-    rkyv::Serialize,
-)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Archive, ToArchive, Deserialize, Serialize)]
 pub struct Session {
     /// Number of the session.
     pub id: u64,
@@ -77,16 +69,7 @@ pub type LiveProcess = Process<String>;
 /// A process, with text as its reader or writer has it.
 ///
 /// Formats that read in place make one without files and mappings, and add those as they come to them.
-#[derive(
-    Clone,
-    Debug,
-    Deserialize,
-    Serialize,
-    bitcode::Decode,
-    bitcode::Encode,
-    rkyv::Archive,
-    rkyv::Serialize,
-)]
+#[derive(Clone, Debug, Decode, Encode, Archive, ToArchive, Deserialize, Serialize)]
 pub struct Process<Text> {
     /// Process id.
     pub pid: i32,
@@ -125,16 +108,7 @@ impl<Text: AsRef<str>> Object for Process<Text> {
 }
 
 /// A file that a process has open.
-#[derive(
-    Clone,
-    Debug,
-    Deserialize,
-    Serialize,
-    bitcode::Decode,
-    bitcode::Encode,
-    rkyv::Archive,
-    rkyv::Serialize,
-)]
+#[derive(Clone, Debug, Decode, Encode, Archive, ToArchive, Deserialize, Serialize)]
 pub struct OpenFile<Text> {
     /// Number of the descriptor.
     pub number: u32,
@@ -158,16 +132,7 @@ impl<Text: AsRef<str>> Object for OpenFile<Text> {
 }
 
 /// A mapped range of a process's addresses.
-#[derive(
-    Clone,
-    Debug,
-    Deserialize,
-    Serialize,
-    bitcode::Decode,
-    bitcode::Encode,
-    rkyv::Archive,
-    rkyv::Serialize,
-)]
+#[derive(Clone, Debug, Decode, Encode, Archive, ToArchive, Deserialize, Serialize)]
 pub struct Mapping<Text> {
     /// First address.
     pub start: u64,

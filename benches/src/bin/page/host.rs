@@ -25,7 +25,7 @@ pub(crate) fn list(workspace: &Path, measured: SystemTime) -> Result<String> {
         ("Date", output("date", &["-u", "-d", &format!("@{seconds}"), "+%F"])),
         ("Processor", cpu),
         ("Caches", caches()),
-        ("Memory", value("/proc/meminfo", "MemTotal")),
+        ("Memory", memory()),
         ("System", output("uname", &["-srm"])),
         ("Huge pages for shared memory", first_line(SHARED)),
         ("Compiler", output("rustc", &["--version"])),
@@ -45,6 +45,11 @@ fn value(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory() -> Option<String> {
+    let kib: f64 = value("/proc/meminfo", "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
+    Some(format!("{:.1} GiB", kib / f64::from(1 << 20)))
 }
 
 fn caches() -> Option<String> {

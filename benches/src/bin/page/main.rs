@@ -82,8 +82,8 @@ fn summary(results: &Results) -> Result<Chart> {
         groups.push((work, vec![group.beside(VEC), group.beside(KERNEL), limit]));
     }
     Ok(Chart {
-        title: "How long others take for what takes a BlockSet 1",
-        note: "1,270,000 entries of 32 bytes in a memfd; right of 1, BlockSet is faster",
+        title: "Time that others take, in times of a BlockSet's",
+        note: "1,270,000 entries of 32 bytes, the set's in a memfd; right of 1, the set is faster",
         series: vec![
             ("Vec", "#6b7280"),
             ("kernel's C code", "#d97706"),
@@ -101,7 +101,7 @@ fn end_to_end(results: &Results) -> Result<Chart> {
     let groups =
         formats.map(|format| (format, vec![sessions.beside(format), processes.beside(format)]));
     Ok(Chart {
-        title: "How long other formats take for what takes kho-block 1",
+        title: "Time that other formats take, in times of kho-block's",
         note: "live objects to a memfd to a successor that has read them; right of 1, kho-block is faster",
         series: vec![
             ("1,270,000 sessions of 32 bytes", "#2563eb"),

@@ -50,7 +50,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         let times = results.group(group)?;
         let ours = times.ours().with_context(|| format!("{group}: nothing of kho-block"))?;
         let [vec, c] = [VEC, KERNEL].map(|name| cell(times.beside(name)));
-        let best = times.best_other().filter(|(name, _)| ![VEC, KERNEL].contains(name));
+        let best = times.best_format();
         let best = best.map_or_else(String::new, |(name, ratio)| format!("{name} {ratio}"));
         let limit = LIMITS.iter().find_map(|name| Some(format!("{name} {}", times.beside(name)?)));
         let (limit, time) = (limit.unwrap_or_default(), time(ours.median, each));
