@@ -1,9 +1,9 @@
-//! Random cases: how many, from which seeds, and what to say of them.
+//! Random cases: their number, their seeds, and the seed of one that fails.
 
 use std::io::Write;
 use std::time::Instant;
 
-/// SplitMix64.
+/// A random number generator, SplitMix64.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -19,12 +19,12 @@ impl Random {
         word ^ word >> 31
     }
 
-    /// A number less than `end`.
+    /// Returns a number less than `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times`, on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -39,7 +39,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Names the case that panics.
+/// A running case. If it panics, its seed is printed.
 struct Case<'a> {
     test: &'a str,
     seed: u64,
@@ -53,7 +53,7 @@ impl Drop for Case<'_> {
     }
 }
 
-/// Runs `percent` of all cases, each from a seed of its own.
+/// Runs `percent` of all cases, each with a seed of its own.
 pub(crate) fn run(test: &str, percent: u64, mut case: impl FnMut(&mut Random)) {
     let count = (number("KHO_CASES").unwrap_or(100_000) * percent).div_ceil(100);
     let first = number("KHO_SEED").unwrap_or(0);
@@ -67,8 +67,8 @@ pub(crate) fn run(test: &str, percent: u64, mut case: impl FnMut(&mut Random)) {
     say(&format!("{test}: {count} cases in {seconds:.1} s"));
 }
 
-/// Writes a line past the capture of test output.
+/// Prints a line, even if the output of tests is captured.
 pub(crate) fn say(line: &str) {
-    // In one write, so that lines of several threads do not mix.
+    // In one write, so that lines of different threads do not mix.
     let _ = std::io::stderr().write_all(format!("\n{line}\n").as_bytes());
 }

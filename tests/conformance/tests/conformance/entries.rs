@@ -18,15 +18,14 @@ pub(crate) struct Words<const N: usize>([u64; N]);
 #[repr(C, align(16))]
 pub(crate) struct Wide([u8; 16]);
 
-/// An entry whose bytes follow from the seed. None of them is 0, so that a byte which nobody wrote
-/// shows.
+/// Returns an entry made from a seed. None of its bytes is 0, so a byte that was not written shows.
 pub(crate) fn sample<T: Pod>(seed: u64) -> T {
     let mut entry = T::zeroed();
     fill(seed, bytemuck::bytes_of_mut(&mut entry));
     entry
 }
 
-/// The same for bytes.
+/// Returns `len` bytes made from a seed, none of them 0.
 pub(crate) fn fill(seed: u64, bytes: &mut [u8]) {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for word in bytes.chunks_mut(8) {
@@ -37,8 +36,8 @@ pub(crate) fn fill(seed: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Calls a generic function for an entry type that the first argument picks out of many: sizes around
-/// divisors of 4080, the kernel's own 64 and 80, and the ends, 1 and 4080.
+/// Calls a generic function with one of many types of entries, which the first argument selects. Their
+/// sizes are around divisors of 4080, 64 and 80 as in the kernel, and 1 and 4080.
 macro_rules! with_entry {
     ($pick:expr, $function:ident($($arg:expr),*)) => {
         with_entry!(@match $pick, $function($($arg),*):

@@ -1,4 +1,4 @@
-//! Every size that an entry may have.
+//! Every size of entry.
 
 use kho_block::abi::count_per_block;
 use kho_block::{ChainWalk, PhysAddr, ReadMemory};
@@ -7,13 +7,13 @@ use kho_linux_c::{Arena, CSet, PAGE};
 use crate::cases::say;
 use crate::entries::fill;
 
-/// All sizes of entries where pages have 4096 bytes; where they are larger, of the larger sizes some.
+/// Returns all sizes of entries. If pages have more than 4096 bytes it leaves out many large sizes.
 fn sizes() -> impl Iterator<Item = usize> {
     let last = PAGE - 16;
     (1..=last).filter(move |size| *size <= 4080 || *size % 97 == 0 || *size == last)
 }
 
-/// What C writes for each size is where kho-block looks for it.
+/// kho-block finds what C writes, for each size.
 #[test]
 fn c_writes() {
     let mut arena = Arena::new(8);
@@ -40,7 +40,7 @@ fn c_writes() {
             fill(index as u64, &mut bytes);
             assert_eq!(found, bytes);
         }
-        // One more than fits is refused by both.
+        // Both refuse one more than fits.
         let over = (fit as u64 + 1).to_ne_bytes();
         arena.write(head.checked_add(8).unwrap(), &over);
         assert!(ChainWalk::new(&arena, head, size).next().unwrap().is_err());
@@ -49,7 +49,7 @@ fn c_writes() {
     say(&format!("every size: {} sizes of 1 to {}", sizes().count(), PAGE - 16));
 }
 
-/// C reads, for each size, what stands where kho-block puts it.
+/// C finds what kho-block writes, for each size.
 #[test]
 fn c_reads() {
     let mut arena = Arena::new(8);
@@ -71,7 +71,7 @@ fn c_reads() {
     }
 }
 
-/// No entry fits: C warns and goes on; here it does not compile.
+/// If no entry fits, C warns and continues. Such a type does not compile here.
 #[test]
 fn too_large() {
     for size in [PAGE - 15, PAGE, PAGE + 1000] {

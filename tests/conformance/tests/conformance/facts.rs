@@ -1,5 +1,5 @@
-//! What the C code does beside the format, one fact to a test: docs/kernel.md has them by these names.
-//! Where such a test fails, the kernel has changed.
+//! What the C code does beyond the format, one fact to a test. docs/kernel.md has them by these names.
+//! If one fails, the kernel has changed.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, PhysAddr, RestoreErrorKind, SetHead};
@@ -15,7 +15,7 @@ const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 
-/// A C set with so many entries.
+/// Returns a C set with `count` entries.
 fn written(arena: &Arena, entries: u64) -> CSet<'_> {
     let mut c = CSet::new(arena, SIZE);
     c.grow(entries).unwrap();
@@ -26,7 +26,7 @@ fn written(arena: &Arena, entries: u64) -> CSet<'_> {
     c
 }
 
-/// A restored set refuses to grow, even where nothing has to be added; ours grows.
+/// A restored C set refuses to grow, even if no block has to be added. Ours grows.
 #[test]
 fn restored_set_does_not_grow() {
     let arena = Arena::new(8);
@@ -41,7 +41,7 @@ fn restored_set_does_not_grow() {
     assert_eq!((set.len(), set.block_count()), (5 + FIT as usize, 2));
 }
 
-/// So does one that was restored from nothing, and one whose restore failed.
+/// A C set that was restored from nothing, or whose restore failed, refuses to grow as well.
 #[test]
 fn no_set_grows_after_a_restore() {
     let arena = Arena::new(8);
@@ -56,8 +56,8 @@ fn no_set_grows_after_a_restore() {
     assert_eq!(c.grow(1), Err(EINVAL));
 }
 
-/// Restoring into a set that has blocks appends, links the old ones in front, and forgets their head;
-/// and the old blocks are then freed as if they had been restored, which the kernel warns about.
+/// Restoring into a C set with blocks appends to them and forgets their head. Later it frees them as if
+/// they had been restored, which the kernel warns about.
 #[test]
 fn restore_into_a_set_with_blocks() {
     let arena = Arena::new(8);
@@ -71,14 +71,14 @@ fn restore_into_a_set_with_blocks() {
         entries += 1;
     }
     assert_eq!(entries, 8);
-    // SAFETY: nothing is borrowed.
+    // SAFETY: nobody has a reference into the page.
     let page = unsafe { arena.page(old_head) };
     assert_eq!(page[..8], head.get().to_ne_bytes());
     c.destroy();
     assert_eq!((arena.events().bad_frees, arena.usage().freed, arena.usage().c), (1, 1, 1));
 }
 
-/// A shortage of memory during a restore loses the data: every block is freed.
+/// If C runs out of memory during a restore, it frees every block: the data is lost.
 #[test]
 fn no_memory_while_restoring() {
     for objects in 0..3 {
@@ -92,7 +92,8 @@ fn no_memory_while_restoring() {
     }
 }
 
-/// An entry that does not fit takes 10,000 pages before it is refused. Here it does not compile.
+/// C allocates 10,001 pages before it refuses an entry that does not fit. Here such a type does not
+/// compile.
 #[test]
 fn entry_that_does_not_fit() {
     if PAGE > 4096 {
@@ -105,8 +106,8 @@ fn entry_that_does_not_fit() {
     assert!(!c.rewrite());
 }
 
-/// Blocks are linked when the set grows, so until they are written the chain is one that every
-/// restore refuses; C frees it. Ours never has an empty block.
+/// C links blocks when a set grows. Until they are written, every restore refuses the chain, and C
+/// frees it. Ours never has an empty block.
 #[test]
 fn grown_and_not_written() {
     let arena = Arena::new(16);
@@ -127,7 +128,7 @@ fn grown_and_not_written() {
     assert_eq!(CSet::restore(&arena, SIZE, head.addr()).unwrap().block_count(), 1);
 }
 
-/// The reader takes the first slot of an empty block for an entry, and does not stop after it, nor at
+/// C's iterator returns the first slot of an empty block as an entry. It does not stop after it, nor at
 /// the end of the page.
 #[test]
 fn reading_into_an_empty_block() {
@@ -144,7 +145,7 @@ fn reading_into_an_empty_block() {
     assert!(c.read().is_some(), "past the end of the page");
 }
 
-/// A count covers its entry before that is written. Ours covers what is written.
+/// C counts an entry before it is written. Ours counts it after.
 #[test]
 fn count_comes_first() {
     let arena = Arena::new(8);
@@ -160,7 +161,7 @@ fn count_comes_first() {
     assert_eq!(set.len(), 2);
 }
 
-/// An iterator that was made before the first block came sees none.
+/// A C iterator that was made before the first block was added never sees a block.
 #[test]
 fn iterator_of_an_empty_set() {
     let arena = Arena::new(8);
@@ -171,7 +172,7 @@ fn iterator_of_an_empty_set() {
     assert!(c.write(bytes_of(&sample::<Item>(0))));
 }
 
-/// A cleared set keeps its head in C, and zeroes its blocks; ours has no head, and keeps the bytes.
+/// Clearing a C set zeroes its blocks and keeps the head. Ours then has no head and keeps other bytes.
 #[test]
 fn cleared() {
     let arena = Arena::new(8);
@@ -182,16 +183,16 @@ fn cleared() {
     c.clear();
     set.clear();
     assert_eq!((c.head(), set.head().addr()), (heads.0, PhysAddr::NULL));
-    // SAFETY: nothing is borrowed.
+    // SAFETY: nobody has a reference into the page.
     let theirs = unsafe { arena.page(heads.0) };
     assert!(theirs.iter().all(|byte| *byte == 0));
-    // SAFETY: nothing is borrowed.
+    // SAFETY: nobody has a reference into the page.
     let ours = unsafe { arena.page(heads.1) };
     assert!(ours[..16].iter().all(|byte| *byte == 0));
     assert!(ours[16..48].iter().all(|byte| *byte != 0));
 }
 
-/// Shrinking lowers no count: what is left of the last block keeps the entries that should go.
+/// Shrinking a C set lowers no count, so the last block keeps entries that should go.
 #[test]
 fn shrink_keeps_counts() {
     let arena = Arena::new(8);
@@ -201,7 +202,7 @@ fn shrink_keeps_counts() {
     assert_eq!(set.len(), 10);
 }
 
-/// A shortage while growing leaves no trace, whichever allocation fails.
+/// If a C set can't grow it is as it was, whichever allocation fails.
 #[test]
 fn rollback() {
     for fail_at in 0..5 {
@@ -217,7 +218,7 @@ fn rollback() {
             }
             assert_eq!(c.grow(6 * FIT), Err(ENOMEM));
             assert_eq!((c.blocks(), arena.usage().c, arena.events().objects), before);
-            // SAFETY: nothing is borrowed.
+            // SAFETY: nobody has a reference into the page.
             let page = unsafe { arena.page(c.head()) };
             assert_eq!(page[..8], [0; 8]);
         }

@@ -1,4 +1,4 @@
-//! Chains that nobody wrote: what each side makes of them, and what is left of their pages.
+//! Damaged chains: what each side says of them, and what becomes of their pages.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::cases::{Random, run, say};
 use crate::entries::{Bytes, Words};
 use crate::plan::{End, Plan, Space, To, follow};
 
-/// What kho-block says.
+/// Outcome of a restore by kho-block.
 fn ours(result: Result<(), RestoreErrorKind>) -> &'static str {
     match result {
         Ok(()) => "restored",
@@ -25,7 +25,7 @@ fn ours(result: Result<(), RestoreErrorKind>) -> &'static str {
     }
 }
 
-/// What the C code does.
+/// Outcome of a restore by the C code.
 fn theirs(result: Result<(), Refusal>) -> &'static str {
     match result {
         Ok(()) => "restored",
@@ -35,11 +35,11 @@ fn theirs(result: Result<(), Refusal>) -> &'static str {
     }
 }
 
-/// Every pair of outcomes that there is. What only one side refuses, docs/format.md explains; where
-/// we say "restored", so does C.
+/// Every pair of outcomes that may occur. docs/kernel.md explains what only kho-block refuses. It
+/// restores nothing that C refuses.
 const OUTCOMES: [(&str, &str); 14] = [
     ("Cycle", "EINVAL"),
-    // C walks to the end before it looks at a count.
+    // C walks to the end of a chain before it looks at counts.
     ("Misaligned", "EINVAL"),
     ("Misaligned", "restored"),
     ("Misaligned", "wild pointer"),
@@ -68,7 +68,7 @@ fn check<T: Entry + PartialEq>(arena: &Arena, plan: &Plan) -> Outcome {
     let space = Space::new::<T>(arena, plan);
     let head = SetHead::<T>::new(space.head);
 
-    // We come first, for a refusal changes nothing here.
+    // kho-block comes first, since it changes nothing if it refuses.
     let other = BlockSet::<T, _>::restore(arena, SetHead::new(space.other[0])).unwrap();
     let before = (arena.usage(), arena.preserved());
     let expected = follow(arena, space.head);
@@ -117,9 +117,9 @@ fn check<T: Entry + PartialEq>(arena: &Arena, plan: &Plan) -> Outcome {
             assert_eq!(addr, outside.get());
             assert_eq!(usage, before.0);
         }
-        // Nothing is freed, and nobody is left who would.
+        // Nothing is freed, and no set has the blocks any more.
         (Err(Refusal::Errno(_)), End::Cycle) => assert_eq!(usage, before.0),
-        // Each block is freed, or the kernel warns that it is nobody's.
+        // Each block is freed, or the kernel warns that it is not C's to free.
         (Err(Refusal::Errno(_)), End::Null) => {
             let freed = usage.freed - before.0.freed + events.bad_frees - before.1.bad_frees;
             assert_eq!(freed, walked.len());
@@ -160,7 +160,7 @@ fn random_chains() {
     }
 }
 
-/// Entries of `Words<4>` in a block.
+/// How many `Words<4>` fit in a block.
 const FIT: u64 = ((PAGE - 16) / 32) as u64;
 
 fn named(plan: &Plan) -> (Outcome, Usage, usize) {
@@ -173,7 +173,7 @@ fn full(blocks: usize) -> Plan {
     Plan::valid(&vec![FIT; blocks])
 }
 
-/// C takes an address for a block wherever it points, and frees the page around it.
+/// C accepts any address as that of a block, and frees the page around it.
 #[test]
 fn misaligned_link() {
     let mut plan = full(2).next(0, To::Inside(1, 48));
@@ -191,12 +191,12 @@ fn link_out_of_memory() {
     let mut plan = full(1);
     plan.head = To::Hole(4);
     assert_eq!(named(&plan).0, ("Outside", "wild pointer"));
-    // The walk that looks for cycles follows every link before a count is looked at.
+    // The search for cycles follows every link before any count is checked.
     let plan = full(2).count(0, 0).next(1, To::Hole(1));
     assert_eq!(named(&plan).0, ("NoEntries", "wild pointer"));
 }
 
-/// C takes pages that nobody preserved; a kernel warns when it frees them, and keeps them.
+/// C accepts pages that are not preserved. A kernel warns when it frees them, and keeps them.
 #[test]
 fn link_to_a_free_page() {
     let (outcome, usage, bad_frees) = named(&full(2).next(1, To::Free));
@@ -204,7 +204,7 @@ fn link_to_a_free_page() {
     assert_eq!((usage.stray, bad_frees), (1, 1));
 }
 
-/// Both sets have the block. The first to go frees it, the kernel's warning meets the second.
+/// C accepts a block of another set. The first set to go frees it, and the kernel warns at the second.
 #[test]
 fn link_into_another_set() {
     let (outcome, usage, bad_frees) = named(&full(2).next(1, To::Other(1)));
@@ -212,7 +212,7 @@ fn link_into_another_set() {
     assert_eq!((usage.freed, usage.preserved, bad_frees), (4, 0, 1));
 }
 
-/// A refused chain takes the blocks of the set it leads into with it.
+/// When C refuses a chain that leads into another set, it frees that set's blocks too.
 #[test]
 fn refused_with_a_link_into_another_set() {
     let (outcome, usage, bad_frees) = named(&full(2).count(0, 0).next(1, To::Other(0)));
@@ -225,7 +225,7 @@ fn cycles_are_leaked() {
     for to in 0..4 {
         let (outcome, usage, _) = named(&full(4).next(3, To::Block(to)));
         assert_eq!(outcome, ("Cycle", "EINVAL"));
-        // The other set's two blocks were freed as they should.
+        // The other set's two blocks were freed once each, as they should be.
         assert_eq!((usage.freed, usage.preserved), (2, 4));
     }
 }
@@ -243,7 +243,7 @@ fn bad_counts_are_freed() {
     }
 }
 
-/// A chain that was cut short is a shorter chain, on both sides.
+/// Both sides accept a chain that was cut short.
 #[test]
 fn cut_chain() {
     assert_eq!(named(&full(4).next(1, To::Null)).0, ("restored", "restored"));

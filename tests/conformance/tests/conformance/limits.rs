@@ -10,7 +10,7 @@ use crate::entries::{Bytes, Words, sample};
 
 const LIMIT: usize = 10_000;
 
-/// The limit has nothing to do with the size of pages, and 20,000 large ones are a lot of memory.
+/// Whether a test of the limit takes too much memory: 20,000 large pages. The limit is the same there.
 fn too_much_memory() -> bool {
     PAGE > 4096
 }
@@ -18,7 +18,8 @@ fn too_much_memory() -> bool {
 const ENOSPC: i32 = 28;
 const EINVAL: i32 = 22;
 
-/// One block too many: nothing changes. We see it at once; C after 10,000 pages, and one more.
+/// Growing by one block too many changes nothing. kho-block refuses at once, C after it has allocated
+/// 10,001 pages.
 fn over_the_limit<T: Entry>() {
     let fit = BlockSet::<T, &Arena>::COUNT_PER_BLOCK;
     let mut arena = Arena::new(LIMIT + 8);
@@ -50,7 +51,7 @@ fn at_the_limit<T: Entry + PartialEq>() {
         assert!(c.write(bytes_of(entry)));
     }
     rust.writer().extend_from_slice(&entries).unwrap();
-    // Full to the last slot, and no further.
+    // It is full to the last slot.
     assert!(!c.write(bytes_of(&entries[0])));
     assert!(rust.push(entries[0]).is_err());
     assert_eq!(c.grow(total as u64 + 1), Err(ENOSPC));
@@ -95,8 +96,8 @@ fn ten_thousand_blocks_of_four() {
     over_the_limit::<Bytes<1020>>();
 }
 
-/// A chain of `len` blocks, the last of which leads back to the block `back` before it, if that is
-/// not 0. Its blocks and head.
+/// Returns the blocks and the head of a chain of `len` blocks. The last one leads back by `back`
+/// blocks, unless that is 0.
 fn chain(arena: &Arena, len: usize, back: usize) -> SetHead<Words<4>> {
     let blocks: Vec<_> = (0..len).map(|_| arena.preserve(&[])).collect();
     for (number, block) in blocks.iter().enumerate() {
@@ -116,7 +117,7 @@ fn long_chains() {
         return;
     }
     let mut arena = Arena::new(2 * LIMIT + 8);
-    // Up to 20,000 blocks pass C's search for cycles. Longer ones are a cycle to it, and are leaked.
+    // C's search for cycles passes 20,000 blocks. It takes longer chains for cycles and leaks them.
     let cases = [
         (LIMIT - 1, Ok(LIMIT - 1)),
         (LIMIT, Ok(LIMIT)),

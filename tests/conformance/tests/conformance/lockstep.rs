@@ -1,4 +1,4 @@
-//! The same operations on both sides, step by step: the same chains, byte for byte.
+//! Random operations, the same on both sides. After each the chains are equal, byte for byte.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{
@@ -12,19 +12,19 @@ use crate::entries::{Bytes, Wide, Words, sample, with_entry};
 const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
 
-/// A set on either side, and what both should hold.
+/// A set on each side, and the entries that both should hold.
 struct Pair<'a, T: Entry> {
     arena: &'a Arena,
     c: CSet<'a>,
     rust: BlockSet<T, &'a Arena>,
     model: Vec<T>,
-    /// Blocks that each side has.
+    /// Number of blocks on each side.
     blocks: usize,
-    /// Our unused bytes may hold what was cleared; those of C are then zero.
+    /// A set was cleared: our unused bytes may hold old entries, and those of C are zero.
     cleared: bool,
-    /// The C set was restored, so it does not grow.
+    /// The C set was restored, so it can't grow.
     incoming: bool,
-    /// The C iterator is behind the last entry.
+    /// The C iterator is past the last entry.
     at_end: bool,
     seed: u64,
 }
@@ -54,7 +54,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.blocks * Self::FIT
     }
 
-    /// Room for `total` entries; with few pages, or few of C's objects, left.
+    /// Makes room for `total` entries, at times with few pages or few of C's objects left.
     fn grow(&mut self, total: usize, pages: usize, objects: usize) {
         if self.incoming {
             assert_eq!(self.c.grow(total as u64), Err(EINVAL));
@@ -72,7 +72,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
             self.arena.limit_pages(pages);
         }
         if grown.is_err() && missing <= pages {
-            // C had too few objects, which we need none of. Once more, with enough.
+            // C ran out of objects, of which kho-block needs none. Again, with enough.
             self.arena.limit_objects(usize::MAX);
             self.c.grow(total as u64).unwrap();
         }
@@ -82,7 +82,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.arena.limit_pages(usize::MAX);
         assert_eq!(reserved.is_ok(), missing <= pages);
         if reserved.is_ok() {
-            // An iterator that was made on a set without blocks never sees any.
+            // A C iterator that was made before the first block never sees any.
             self.at_end &= self.blocks > 0;
             self.blocks += missing;
         } else {
@@ -96,7 +96,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         (first..self.seed).map(sample).collect()
     }
 
-    /// Takes the C iterator behind the last entry.
+    /// Moves the C iterator past the last entry.
     fn seek_end(&mut self, by_reading: bool) {
         self.c.rewind();
         for entry in &self.model {
@@ -109,7 +109,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.at_end = true;
     }
 
-    /// Writes behind the last entry, perhaps more than fits.
+    /// Appends entries, perhaps more than fit.
     fn append(&mut self, count: usize, random: &mut Random) {
         if !self.at_end || random.once_in(4) {
             self.seek_end(random.once_in(2));
@@ -126,19 +126,19 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.model.extend_from_slice(&entries[..count.min(room)]);
     }
 
-    /// Keeps the first `len` entries, and no spare blocks.
+    /// Keeps the first `len` entries and no spare blocks.
     fn truncate(&mut self, len: usize) {
         self.model.truncate(len);
         let len = self.model.len();
         self.c.shrink(len as u64);
-        // C lowers a count by reserving the last entry again.
+        // C lowers a count only when the last entry is reserved again.
         self.seek_end(false);
         self.rust.truncate(len);
         self.rust.shrink_to_fit();
         self.blocks = len.div_ceil(Self::FIT);
     }
 
-    /// Writes other entries instead.
+    /// Replaces all entries by others.
     fn rewrite(&mut self, count: usize) {
         self.cleared |= !self.model.is_empty();
         self.c.clear();
@@ -153,7 +153,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.at_end = true;
     }
 
-    /// The chains have the same bytes, but for addresses, and for the blocks that C links empty.
+    /// Checks that the chains have equal bytes, except for addresses and for empty blocks that C links.
     fn compare(&self) {
         let (ours, theirs) = (self.rust.blocks(), self.c.blocks());
         assert_eq!(theirs.len(), self.blocks);
@@ -163,7 +163,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         assert_eq!(self.c.head(), theirs.first().copied().unwrap_or(PhysAddr::NULL));
         let used = ours.len();
         for (position, addr) in ours.enumerate() {
-            // SAFETY: nothing in a set is borrowed here.
+            // SAFETY: nobody has a reference into a page here.
             let ours = unsafe { self.arena.page(addr) };
             // SAFETY: as before.
             let theirs_page = unsafe { self.arena.page(theirs[position]) };
@@ -202,7 +202,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         assert!(ours[slots..].iter().chain(&theirs[slots..]).all(|byte| *byte == 0));
     }
 
-    /// Hands both over, and lets each side have the other's.
+    /// Hands both sets over. Each side restores what the other wrote.
     fn cross(self) -> Self {
         let Self { arena, c, rust, model, cleared, seed, .. } = self;
         let blocks = rust.block_count();
@@ -255,7 +255,7 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
     }
 }
 
-/// What C wrote, lent and by value.
+/// Checks that a view and a foreign set read what C wrote.
 fn read_in_every_way<T: Entry + PartialEq>(arena: &Arena, head: SetHead<T>, model: &[T]) {
     let foreign = ForeignSet::restore(arena, head).unwrap();
     assert!(foreign.iter().map(Result::unwrap).eq(model.iter().copied()));
@@ -302,7 +302,7 @@ fn case<T: Entry + PartialEq>(arena: &mut Arena, random: &mut Random) {
     assert_eq!((events.objects, events.bad_frees, events.wild), (0, 0, None));
 }
 
-/// C links blocks before they hold something, and refuses such a chain itself.
+/// C links blocks while they are empty, and then refuses the chain itself.
 fn refused_by_both<T: Entry + PartialEq>(pair: Pair<'_, T>) {
     let used = pair.rust.block_count();
     let first_empty = pair.c.blocks()[used];

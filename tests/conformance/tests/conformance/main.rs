@@ -1,9 +1,9 @@
-//! kho-block and the kernel's C code do the same, or differ as docs/kernel.md says.
+//! Differential tests: kho-block and the kernel's C code do the same, or differ as docs/kernel.md says.
 //!
-//! Without the C code every test prints `skipped: why` and passes; with `KHO_REQUIRE_LINUX=1` it
-//! fails. `KHO_CASES` is how many random cases there are in all, 100,000 by default; `KHO_SEED` takes
-//! others than usual.
-// Tests, on 64 bits.
+//! Without the C code there is one test, which prints `skipped: why` and passes, or fails if
+//! `KHO_REQUIRE_LINUX` is 1. `KHO_CASES` is the number of random cases, 100,000 unless set. `KHO_SEED`
+//! is the first seed.
+// The tests run on 64 bits only.
 #![allow(clippy::cast_possible_truncation)]
 #![allow(unsafe_code)]
 
@@ -26,7 +26,7 @@ mod plan;
 #[cfg(kho_linux)]
 mod shapes;
 
-/// Says on a line of its own, past the capture of test output, what was tested or why not.
+/// Prints which C code is tested, or why none is, even if the output of tests is captured.
 #[test]
 fn c_code() {
     use std::io::Write;

@@ -1,4 +1,4 @@
-//! Chains on paper, and what is found of them in memory.
+//! Plans of chains, written into memory, and walks that check nothing.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{Entry, PhysAddr};
@@ -11,31 +11,31 @@ use crate::entries::sample;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum To {
     Null,
-    /// The plan's block with this number.
+    /// To the plan's block with this number.
     Block(usize),
     /// Into a block, past its first byte.
     Inside(usize, u64),
-    /// A page that nobody has.
+    /// To a free page.
     Free,
-    /// A block of the other set.
+    /// To a block of another set.
     Other(usize),
-    /// No memory.
+    /// Out of the memory.
     Hole(usize),
 }
 
-/// A chain: where its head leads, each block's next and count.
+/// A chain: its head, and the link and count of each block.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) head: To,
     pub(crate) blocks: Vec<(To, u64)>,
-    /// Headers inside of pages: the block, the offset and the count.
+    /// Headers in the middle of pages: the block, the offset and the count.
     pub(crate) inside: Vec<(usize, u64, u64)>,
-    /// The header of the page that nobody has; a full block where there is none.
+    /// The header in the free page. Without one it holds a full block.
     pub(crate) free: Option<(To, u64)>,
 }
 
 impl Plan {
-    /// A valid chain of blocks with these counts.
+    /// Returns a valid chain of blocks with these counts.
     pub(crate) fn valid(counts: &[u64]) -> Self {
         let next = |i| if i + 1 < counts.len() { To::Block(i + 1) } else { To::Null };
         let blocks = counts.iter().enumerate().map(|(i, count)| (next(i), *count)).collect();
@@ -53,7 +53,7 @@ impl Plan {
         self
     }
 
-    /// A chain that is valid but for up to three changes.
+    /// Returns a valid chain with up to three random changes.
     pub(crate) fn random(random: &mut Random, fit: u64) -> Self {
         let len = 1 + random.below(10);
         let counts: Vec<u64> = (0..len).map(|_| 1 + random.next() % fit).collect();
@@ -106,7 +106,7 @@ impl Plan {
     }
 }
 
-/// A plan's blocks in memory, with another set of two full blocks and a page that nobody has.
+/// A plan's blocks in memory, another set of two full blocks, and a free page.
 pub(crate) struct Space {
     pub(crate) blocks: Vec<PhysAddr>,
     pub(crate) other: [PhysAddr; 2],
@@ -114,7 +114,8 @@ pub(crate) struct Space {
     pub(crate) head: PhysAddr,
 }
 
-/// A page of a full block, or of `count` entries.
+/// Returns the bytes of a block with `count` entries. It is full if so many do not fit, or if there are
+/// to be none.
 pub(crate) fn page<T: Entry>(seed: u64, next: PhysAddr, count: u64) -> Vec<u8> {
     let mut page = vec![0; PAGE];
     page[..8].copy_from_slice(&next.get().to_ne_bytes());
@@ -128,7 +129,7 @@ pub(crate) fn page<T: Entry>(seed: u64, next: PhysAddr, count: u64) -> Vec<u8> {
 }
 
 impl Space {
-    /// Writes a plan of entries `T` into the arena's preserved pages.
+    /// Writes a plan of entries `T` into preserved pages of the arena.
     pub(crate) fn new<T: Entry>(arena: &Arena, plan: &Plan) -> Self {
         let fit = ((PAGE - 16) / size_of::<T>()) as u64;
         let last = arena.preserve(&page::<T>(1001, PhysAddr::NULL, fit));
@@ -146,7 +147,7 @@ impl Space {
         for (number, offset, count) in &plan.inside {
             let at = space.blocks[*number].checked_add(*offset).unwrap();
             let header = [0, *count];
-            // Not over a header that the plan has put there.
+            // A header that the plan has put there stays.
             if *offset >= 16 {
                 arena.write(at, bytes_of(&header));
             }
@@ -166,7 +167,7 @@ impl Space {
     }
 }
 
-/// What a walk that checks nothing finds from `head` on: the addresses in order, and how it ends.
+/// Walks from `head` without any check. Returns the addresses in order, and how the walk ends.
 pub(crate) fn follow(arena: &Arena, head: PhysAddr) -> (Vec<PhysAddr>, End) {
     let mut seen = Vec::new();
     let mut addr = head;
@@ -185,19 +186,19 @@ pub(crate) fn follow(arena: &Arena, head: PhysAddr) -> (Vec<PhysAddr>, End) {
         if offset as usize > PAGE - 16 {
             return (seen, End::Unknown);
         }
-        // SAFETY: nothing in a set is borrowed here.
+        // SAFETY: nobody has a reference into a page here.
         let page = unsafe { arena.page(start) };
         seen.push(addr);
         addr = PhysAddr::new(u64::from_ne_bytes(*page[offset as usize..].first_chunk().unwrap()));
     }
 }
 
-/// How a walk ends.
+/// The end of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Null,
     Cycle,
     Outside(PhysAddr),
-    /// In a header that goes on in another page.
+    /// At a header that crosses the end of its page.
     Unknown,
 }

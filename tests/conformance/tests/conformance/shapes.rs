@@ -1,4 +1,4 @@
-//! Chains whose middle blocks are short: read alike forward; backward only here.
+//! Chains with short blocks. Both sides read them forward, but only kho-block backward.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, Entry, ForeignSet, PhysAddr, SetHead};
@@ -14,11 +14,11 @@ fn case<T: Entry + PartialEq>(arena: &mut Arena, random: &mut Random) {
     let fit = (PAGE - 16) / size_of::<T>();
     let most = if size_of::<T>() < 16 { 2 } else { 6 };
     let counts: Vec<usize> = (0..1 + random.below(most)).map(|_| 1 + random.below(fit)).collect();
-    // Entry `slot` of block `number`, also behind the count.
+    // Entry `slot` of block `number`, also if it is past the count.
     let entry = |number: usize, slot: usize| sample::<T>((number as u64) << 16 | slot as u64);
     let mut head = PhysAddr::NULL;
     for (number, count) in counts.iter().enumerate().rev() {
-        // All slots are written, so that a read behind the count shows.
+        // All slots are written, so that a read past the count shows.
         let mut page = page::<T>(number as u64, head, fit as u64);
         page[8..16].copy_from_slice(&(*count as u64).to_ne_bytes());
         head = arena.preserve(&page);
@@ -36,7 +36,7 @@ fn case<T: Entry + PartialEq>(arena: &mut Arena, random: &mut Random) {
     assert!(all.iter().all(|entry| c.read() == Some(bytes_of(entry))));
     assert!(c.read().is_none());
 
-    // From the end of the last block C goes back count by count, then full block by full block.
+    // Backward, C goes by the count of the last block and takes all others for full.
     let last = counts.len() - 1;
     for (number, count) in counts.iter().enumerate().rev() {
         let slots = if number == last { *count } else { fit };
@@ -52,7 +52,7 @@ fn case<T: Entry + PartialEq>(arena: &mut Arena, random: &mut Random) {
     assert!(set.iter().copied().eq(all.iter().copied()));
     assert!(set.iter().rev().copied().eq(all.iter().rev().copied()));
 
-    // What we make of it, C reads: changed at the end, and cut.
+    // C reads the chain after kho-block has appended to it and cut it.
     if set.capacity() > set.len() {
         set.writer().push_within_capacity(sample(77)).unwrap();
     }
