@@ -25,6 +25,8 @@ mod lock;
 #[cfg(all(feature = "memfd", target_os = "linux"))]
 mod memfd;
 #[cfg(feature = "alloc")]
+mod packed;
+#[cfg(feature = "alloc")]
 mod page;
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
 mod page_size;
