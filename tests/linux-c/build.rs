@@ -71,7 +71,9 @@ fn find() -> Result<(PathBuf, String), String> {
         println!("cargo::rerun-if-changed={}", tree.join(file).display());
     }
     if !tree.join(SOURCE).is_file() {
-        return Err("no kho_block.c of Linux here; cargo run -p kho-linux-source gets it".into());
+        return Err(
+            "no kho_block.c of Linux here; cargo run --release -p kho-linux-source gets it".into(),
+        );
     }
     let version = fs::read_to_string(tree.join("version"));
     let version = version.map_or("unknown".into(), |text| text.trim().replace('\n', " "));

@@ -5,13 +5,13 @@ mod host;
 mod scenario;
 mod scenarios;
 
-use std::env;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use kho_linux_source::{Lacking, exit_code, say};
+use clap::Parser;
+use kho_linux_source::{Lacking, program, say};
 
 use host::deadline::Deadline;
 use host::initramfs;
@@ -26,78 +26,55 @@ const SCENARIO_TIME: Duration = Duration::from_secs(300);
 /// Limit for all scenarios together. The time to build the kernel does not count.
 const SUITE_TIME: Duration = Duration::from_secs(20 * 60);
 
-const HELP: &str = "\
-usage: kho-luo-kexec-test [OPTION] [PART OF A SCENARIO'S NAME]...
+/// Boots Linux in QEMU, starts a second kernel with kexec, and tests what LUO hands over from one to the
+/// other
+///
+/// README.md explains KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC.
+#[derive(Parser)]
+struct Arguments {
+    /// Print the names of the scenarios
+    #[arg(long, group = "task")]
+    list: bool,
 
-    --list        print the names of the scenarios
-    --missing     print the Debian packages that this machine lacks
-    --cached      print the name of the newest kernel in the cache; fail if there is none
-    --build-only  build the kernel and the agent, and run no scenario
-    --help        print this text
+    /// Print the Debian packages that this machine lacks
+    #[arg(long, group = "task")]
+    missing: bool,
 
-README.md explains KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC.";
+    /// Print the name of the newest kernel in the cache; fail if there is none
+    #[arg(long, group = "task")]
+    cached: bool,
 
-fn main() -> ExitCode {
-    exit_code("KHO_REQUIRE_KEXEC", run)
+    /// Build the kernel and the agent, and run no scenario
+    #[arg(long, group = "task")]
+    build_only: bool,
+
+    /// Only scenarios with one of these in their names
+    names: Vec<String>,
 }
 
-/// What the program is asked to do.
-enum Task {
-    Help,
-    List,
-    Missing,
-    Cached,
-    Build,
-    Run,
+fn main() -> ExitCode {
+    program("KHO_REQUIRE_KEXEC", run)
 }
 
 /// Returns whether all scenarios passed.
-fn run() -> Result<bool> {
-    let mut task = Task::Run;
-    let mut wanted = Vec::new();
-    for argument in env::args_os().skip(1) {
-        match argument.to_str() {
-            Some("--help" | "-h") => task = Task::Help,
-            Some("--list") => task = Task::List,
-            Some("--missing") => task = Task::Missing,
-            Some("--cached") => task = Task::Cached,
-            Some("--build-only") => task = Task::Build,
-            Some(name) if !name.starts_with('-') => wanted.push(name.to_owned()),
-            _ => bail!("{} is not an option\n{HELP}", argument.display()),
-        }
+fn run(arguments: &Arguments) -> Result<bool> {
+    let scenarios = select(&arguments.names)?;
+    if arguments.list {
+        scenarios.iter().try_for_each(|scenario| say(&scenario.name))?;
+        return Ok(true);
     }
-    let mut scenarios = scenarios::all();
-    for name in &wanted {
-        ensure!(
-            scenarios.iter().any(|scenario| scenario.name.contains(name)),
-            "no scenario has {name:?} in its name; --list lists them"
-        );
-    }
-    if !wanted.is_empty() {
-        scenarios.retain(|scenario| wanted.iter().any(|name| scenario.name.contains(name)));
-    }
-    match task {
-        Task::Help => return say(HELP).map(|()| true),
-        Task::List => {
-            scenarios.iter().try_for_each(|scenario| say(&scenario.name))?;
-            return Ok(true);
-        }
-        _ => {}
-    }
-
     let settings = Settings::read()?;
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         bail!(Lacking("the tests run on Linux for x86-64 only".to_owned()));
     }
     let cached = Kernel::cached(&settings)?;
     let missing = Missing::find(cached.is_none());
-    match task {
-        Task::Missing => return say(missing.packages().join(" ")).map(|()| true),
-        Task::Cached => {
-            let name = cached.as_ref().map_or("no kernel is in the cache", |kernel| &kernel.name);
-            return say(name).map(|()| cached.is_some());
-        }
-        _ => {}
+    if arguments.missing {
+        return say(missing.packages().join(" ")).map(|()| true);
+    }
+    if arguments.cached {
+        let name = cached.as_ref().map_or("no kernel is in the cache", |kernel| &kernel.name);
+        return say(name).map(|()| cached.is_some());
     }
     if let Some(message) = missing.message() {
         bail!(Lacking(message));
@@ -107,11 +84,26 @@ fn run() -> Result<bool> {
     let dir = tempfile::Builder::new().prefix("kho-").tempdir()?;
     let initrd = dir.path().join("initrd");
     initramfs::build(&kernel.image, &initrd)?;
-    if matches!(task, Task::Build) {
+    if arguments.build_only {
         return Ok(true);
     }
     let end = Deadline::after(SUITE_TIME);
     run_all(&scenarios, &Context { kernel, initrd, time: SCENARIO_TIME, end })
+}
+
+/// Returns the scenarios with one of these in their names, or all if there are no names.
+fn select(names: &[String]) -> Result<Vec<Scenario>> {
+    let mut scenarios = scenarios::all();
+    for name in names {
+        ensure!(
+            scenarios.iter().any(|scenario| scenario.name.contains(name)),
+            "no scenario has {name:?} in its name; --list prints them all"
+        );
+    }
+    if !names.is_empty() {
+        scenarios.retain(|scenario| names.iter().any(|name| scenario.name.contains(name)));
+    }
+    Ok(scenarios)
 }
 
 /// Runs scenarios, one for each processor at a time, since a machine in QEMU keeps one busy. Returns

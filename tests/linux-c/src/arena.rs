@@ -10,7 +10,7 @@ use kho_block::{
     ReadError, ReadErrorKind, ReadMemory, claim_each,
 };
 
-use crate::PAGE;
+use crate::page::PAGE;
 
 /// Physical address of the first page frame.
 const PHYS_BASE: u64 = 0x1_0000_0000;

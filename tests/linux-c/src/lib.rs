@@ -17,6 +17,7 @@ mod cset;
 #[cfg(kho_linux)]
 #[allow(unsafe_code)]
 mod host;
+mod page;
 #[cfg(kho_linux)]
 #[allow(unsafe_code)]
 mod timed;
@@ -25,6 +26,7 @@ mod timed;
 pub use arena::{Arena, Events, Usage};
 #[cfg(kho_linux)]
 pub use cset::{CSet, Refusal};
+pub use page::PAGE;
 #[cfg(kho_linux)]
 pub use timed::{KernelChain, KernelSet};
 
@@ -37,19 +39,6 @@ pub fn linux() -> Result<&'static str, &'static str> {
         Some(version) => Ok(version),
         None => Err(option_env!("KHO_LINUX_SKIPPED").unwrap_or("no reason given")),
     }
-}
-
-/// Size of a page, and so of a block, in bytes: `KHO_PAGE_SIZE` when this was built, or 4096.
-pub const PAGE: usize = number(env!("KHO_PAGE_BYTES"));
-
-const fn number(text: &str) -> usize {
-    let mut number = 0;
-    let mut i = 0;
-    while i < text.len() {
-        number = number * 10 + (text.as_bytes()[i] - b'0') as usize;
-        i += 1;
-    }
-    number
 }
 
 #[cfg(all(test, kho_linux))]

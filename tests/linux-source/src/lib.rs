@@ -18,6 +18,6 @@ pub use archive::Archive;
 pub use c_code::CCode;
 pub use command::{last_lines, output, run};
 pub use package::{Candidate, Package};
-pub use report::{Lacking, exit_code, say};
+pub use report::{Lacking, program, say};
 pub use settings::{cache, mirror, variable};
 pub use tools::{is_installed, is_program};

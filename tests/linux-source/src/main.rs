@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use kho_linux_source::{CCode, Package, exit_code, mirror, mirrors, say};
+use kho_linux_source::{CCode, Package, mirror, mirrors, program, say};
 
 /// Gets the C code of kho_block.c from Debian's newest package of kernel sources, unless a version is
 /// in the cache
@@ -28,8 +28,7 @@ fn package(series: &str) -> Result<Package> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit_code("KHO_REQUIRE_LINUX", || run(&arguments).map(|()| true))
+    program("KHO_REQUIRE_LINUX", |arguments| run(arguments).map(|()| true))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

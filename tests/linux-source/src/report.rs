@@ -5,8 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
 use crate::settings::is_one;
+
+const LOST: &str = "can't write standard output";
 
 /// The machine lacks something. Whoever asked is skipped, which is no failure by itself.
 #[derive(Debug)]
@@ -25,21 +28,21 @@ impl std::error::Error for Lacking {}
 /// # Errors
 /// It can't be written.
 pub fn say(line: impl Display) -> Result<()> {
-    writeln!(io::stdout().lock(), "{line}").context("can't print")
+    writeln!(io::stdout().lock(), "{line}").context(LOST)
 }
 
-/// Runs a program that answers whether all went well, and says on standard error why it did not.
+/// Parses the arguments of a program and runs it. `run` returns whether all went well.
 ///
-/// Where the machine is [`Lacking`] something it prints `skipped: why`. That is a success, unless the
-/// variable `required` is 1.
-pub fn exit_code(required: &str, run: impl FnOnce() -> Result<bool>) -> ExitCode {
-    let result = is_one(required).and_then(|required| match run() {
-        Err(error) if error.is::<Lacking>() => {
-            say(format!("skipped: {error:#}"))?;
-            Ok(!required)
-        }
-        other => other,
-    });
+/// Where the machine is [`Lacking`] something, this prints `skipped: why`. That is a success, unless the
+/// variable `required` is 1. Other errors go to standard error. The exit code is 2 if the arguments are
+/// wrong, and 1 for other failures.
+pub fn program<A: Parser>(required: &str, run: impl FnOnce(&A) -> Result<bool>) -> ExitCode {
+    let result = match A::try_parse() {
+        Ok(arguments) => run_or_skip(required, || run(&arguments)),
+        Err(message) if message.use_stderr() => message.exit(),
+        // The arguments ask for help.
+        Err(help) => help.print().map(|()| true).context(LOST),
+    };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -47,5 +50,16 @@ pub fn exit_code(required: &str, run: impl FnOnce() -> Result<bool>) -> ExitCode
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run_or_skip(required: &str, run: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    let required = is_one(required)?;
+    match run() {
+        Err(error) if error.is::<Lacking>() => {
+            say(format!("skipped: {error:#}"))?;
+            Ok(!required)
+        }
+        other => other,
     }
 }

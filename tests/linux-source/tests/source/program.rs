@@ -41,10 +41,13 @@ fn says_what_is_in_the_cache_or_fails() {
         let output = program(cache.path()).args(arguments).output().unwrap();
         assert!(said(&output, 0).starts_with(SAID), "{output:?}");
     }
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = program(cache.path()).stdout(full).output().unwrap();
-    let message = said(&output, 1);
-    assert!(message.lines().count() == 1 && message.contains("can't print"), "{message}");
+    for arguments in [&[][..], &["--help"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = program(cache.path()).args(arguments).stdout(full).output().unwrap();
+        let message = said(&output, 1);
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(message.starts_with("error: can't write standard output"), "{message}");
+    }
 }
 
 #[test]
