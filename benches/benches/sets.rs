@@ -10,8 +10,8 @@ use criterion::{
 };
 use kho_benches::{
     Array, Bytes80, Evictor, LARGE, MEMCPY, MemorySlot, PointerChase, Preserved, Restore, SMALL,
-    Sample, Set, bulk_append, copy, fill, filled, fold, for_loop, gather, linux, numbered,
-    random_indices,
+    Sample, Set, bulk_append, copy, fill, fill_with, filled, fold, for_loop, gather, linux,
+    numbered, random_indices,
 };
 #[cfg(kho_linux)]
 use kho_benches::{KERNEL, PreservedByC};
@@ -23,6 +23,7 @@ type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
 type Slots = Vec<MemorySlot>;
 type SlotSet = Set<MemorySlot, MemfdMemory>;
+type Set80 = Set<Bytes80, MemfdMemory>;
 
 /// Number of entries that are looked up at random.
 const LOOKUPS: usize = 10_000;
@@ -168,7 +169,12 @@ impl<R: Restore> Cycle<R> {
 fn write_80_bytes(criterion: &mut Criterion, len: usize) {
     let mut run = group(criterion, "push of 80 bytes", len);
     push::<Bytes80, Vec<Bytes80>>(&mut run, len);
-    push::<Bytes80, Set<Bytes80, MemfdMemory>>(&mut run, len);
+    push::<Bytes80, Set80>(&mut run, len);
+    run.finish();
+
+    let mut run = group(criterion, "push_with of 80 bytes", len);
+    push::<Bytes80, Vec<Bytes80>>(&mut run, len);
+    time_after(&mut run, Set80::NAME, || filled(len), Set80::clear, |set| fill_with(set, len));
     run.finish();
 }
 

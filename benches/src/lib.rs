@@ -18,8 +18,8 @@ pub use restore::PreservedByC;
 pub use restore::{Evictor, Preserved, Restore};
 pub use sample::{Bytes80, MemorySlot, Sample};
 pub use workload::{
-    bulk_append, chunks, copy, fill, filled, fold, for_count, for_loop, gather, numbered,
-    random_indices, reverse, rewrite, roll_back, seek,
+    bulk_append, chunks, copy, fill, fill_with, filled, fold, for_count, for_loop, gather,
+    numbered, random_indices, reverse, rewrite, roll_back, seek,
 };
 
 /// Name of the sets in results.

@@ -1,7 +1,7 @@
 //! What is done to each collection. No workload is inlined, so that each is compiled alike wherever it
 //! is called from.
 
-use crate::{Array, Cursor, Sample, Write};
+use crate::{Array, Cursor, Memory, Sample, Set, Write};
 
 /// Appends `len` entries, one by one. The collection must have room for them.
 #[inline(never)]
@@ -9,6 +9,18 @@ pub fn fill<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     let mut writer = set.writer();
     for number in 0..len as u64 {
         writer.write(T::numbered(number));
+    }
+}
+
+/// Appends `len` entries, one by one, each made where it is to be.
+///
+/// # Panics
+/// If the set can't grow.
+#[inline(never)]
+pub fn fill_with<T: Sample, M: Memory>(set: &mut Set<T, M>, len: usize) {
+    let mut writer = set.writer();
+    for number in 0..len as u64 {
+        writer.push_with(|| T::numbered(number)).expect("the capacity was reserved");
     }
 }
 
@@ -169,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::sample::special_lens;
-    use crate::{Bytes80, MemorySlot, Set};
+    use crate::{Bytes80, MemorySlot};
 
     /// Each workload leaves and returns what follows from the entries alone.
     fn does_its_work<T: Sample, C: Array<T>>() {
@@ -209,6 +221,15 @@ mod tests {
         does_its_work::<_, Set<MemorySlot, MemfdMemory>>();
         does_its_work::<_, Vec<Bytes80>>();
         does_its_work::<_, Set<Bytes80, MemfdMemory>>();
+    }
+
+    #[test]
+    fn entries_made_in_place_are_equal() {
+        for len in special_lens::<Bytes80>() {
+            let mut set = Set::<Bytes80, HeapMemory>::with_capacity(len);
+            fill_with(&mut set, len);
+            assert!(set.iter().eq(&numbered(len)));
+        }
     }
 
     #[test]

@@ -19,10 +19,11 @@ const BLOCK_OF_LARGE: Each = (10_000.0, "ns a block");
 const WHOLE: Each = (1e6, "ms");
 
 /// Work in words, the group of its results, and what its time is divided by.
-const ROWS: [(&str, &str, Each); 16] = [
+const ROWS: [(&str, &str, Each); 17] = [
     ("push within capacity, 10,000 entries", "push 10000", ENTRY_OF_SMALL),
     ("push within capacity, 1,270,000 entries", "push 1270000", ENTRY_OF_LARGE),
-    ("push within capacity, 10,000 of 80 bytes", "push of 80 bytes 10000", ENTRY_OF_SMALL),
+    ("push within capacity, 10,000 entries of 80 bytes", "push of 80 bytes 10000", ENTRY_OF_SMALL),
+    ("`push_with`, 10,000 entries of 80 bytes", "push_with of 80 bytes 10000", ENTRY_OF_SMALL),
     ("append a slice of 1,270,000 entries", "append 1270000", ENTRY_OF_LARGE),
     ("`for` loop over 10,000 entries", "for 10000", ENTRY_OF_SMALL),
     ("`for` loop over 1,270,000 entries", "for 1270000", ENTRY_OF_LARGE),
