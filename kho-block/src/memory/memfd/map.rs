@@ -29,9 +29,15 @@ use super::error::MemfdError;
 use super::fork;
 use crate::memory::page_size::{huge_page_size, page_size};
 
-/// Address space of a memory that was not given a size: 64 GiB, or 1 GiB where there are not as many
-/// addresses.
-const DEFAULT_MAX_LEN: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << (usize::BITS - 28) };
+/// The length in bytes of a mapping that was not given one: 64 GiB, or 1 GiB where addresses have
+/// 32 bits.
+///
+/// Reserved addresses take no memory, and a process has 128 TiB of them (or 3 GiB): the length is
+/// for any state, and leaves room for many memories.
+const DEFAULT_MAX_LEN: usize = match 1_usize.checked_shl(36) {
+    Some(len) => len,
+    None => 1 << 30,
+};
 /// The least that a memory which was not given a size is content with.
 const LEAST_MAX_LEN: usize = 1 << 20;
 /// Of a limit on address space, what one memory takes at most: an eighth.
