@@ -26,8 +26,7 @@ const SCENARIO_TIME: Duration = Duration::from_secs(300);
 /// Limit for all scenarios together. The time to build the kernel does not count.
 const SUITE_TIME: Duration = Duration::from_secs(20 * 60);
 
-/// Boots Linux in QEMU, starts a second kernel with kexec, and tests what LUO hands over from one to the
-/// other
+/// Boots Linux in QEMU, starts a second kernel with kexec, and tests what LUO hands over between the two
 ///
 /// README.md explains KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC.
 #[derive(Parser)]

@@ -2,8 +2,8 @@
 //!
 //! - [`CSet`] is a `struct kho_block_set` on an [`Arena`], which kho-block and the C code share: every
 //!   page and every address is checked. For tests.
-//! - [`KernelSet`] is a set that loops in C write and read, in memory that costs as little as it can. For
-//!   benches.
+//! - [`KernelSet`] is a set that loops in C write and read, in memory that costs as little as it can.
+//!   For benches.
 //!
 //! Without the C code there is nothing here but [`linux()`], which says why. The build script of a
 //! package that depends on this one finds `DEP_KHO_BLOCK_C_LINUX` in its environment if there is.

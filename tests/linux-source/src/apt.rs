@@ -26,10 +26,10 @@ const KEYRINGS: [&str; 2] = [
 ];
 
 /// Age up to which lists of packages are good enough to choose one.
-pub const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_AGE_TO_CHOOSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Age up to which lists are good enough for a download. Older ones may name a version that is gone.
-pub const SOME_MINUTES: Duration = Duration::from_secs(5 * 60);
+pub const MAX_AGE_TO_DOWNLOAD: Duration = Duration::from_secs(5 * 60);
 
 /// An apt with a state of its own.
 pub struct Apt {
@@ -38,7 +38,7 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Uses `dir` for the state. The mirrors are `mirror`, or else those of the machine's own apt.
+    /// Makes an apt with its state in `dir`. It asks `mirror`, or else those of the machine's apt.
     ///
     /// # Errors
     /// The directory can't be made.

@@ -1,7 +1,7 @@
 //! The source in a package: a `.tar.xz` in a `.deb`.
 //!
-//! A `.deb` is an `ar` archive with a `.tar.xz` in it, too, and `dpkg-deb` can unpack that. So the
-//! source's own archive is wrapped as a package without control data: no xz is needed.
+//! A `.deb` is an `ar` archive that may hold a `.tar.xz`, which `dpkg-deb` unpacks by itself. So the
+//! source's archive is wrapped in a package without control data, and no xz is needed.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -21,19 +21,19 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Takes a package's file for what it is said to be.
+    /// Refers to the downloaded file of a package.
     #[must_use]
     pub fn new(deb: PathBuf, package: Package) -> Self {
         Self { deb, package }
     }
 
-    /// Returns the path of the package.
+    /// Returns the path of the package's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.deb
     }
 
-    /// Unpacks these files of the source, by their paths in it.
+    /// Unpacks some files of the source. Their paths are relative to its top directory.
     ///
     /// # Errors
     /// The archive is damaged or has no such file, or the files can't be written.
@@ -45,7 +45,7 @@ impl Archive {
         self.unpack(&mut tar)
     }
 
-    /// Unpacks the whole source but what matches one of these patterns of tar's.
+    /// Unpacks the source, except what matches one of these patterns of tar's.
     ///
     /// # Errors
     /// The archive is damaged, or the files can't be written.
@@ -98,8 +98,8 @@ fn tar(to: &Path) -> Command {
 
 /// Has a tar read what is in a package.
 ///
-/// Success is tar's: it may be done before the package ends, which dpkg-deb takes for an error, and it
-/// fails if the package ends too soon. apt has compared the package's hash.
+/// It succeeds if tar does. tar may be done before the package ends, which is an error to dpkg-deb, and
+/// tar fails if the package ends too soon. The package's hash was checked by apt.
 fn extract(deb: &Path, tar: &mut Command) -> Result<()> {
     let mut dpkg = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
@@ -112,7 +112,7 @@ fn extract(deb: &Path, tar: &mut Command) -> Result<()> {
         .context("can't run dpkg-deb")?;
     let content = dpkg.stdout.take().context("dpkg-deb has no output")?;
     let reader = tar.stdin(content).stderr(Stdio::piped()).env("LC_ALL", "C").spawn();
-    // The command holds an end of the pipe: as long as it does, dpkg-deb waits for a reader.
+    // The command holds the reading end of the pipe, and dpkg-deb would wait for it to be read.
     tar.stdin(Stdio::null());
     let unpacked = reader.context("can't run tar").and_then(|tar| Ok(tar.wait_with_output()?));
     let read = dpkg.wait_with_output()?;

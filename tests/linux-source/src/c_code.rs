@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::apt::{Apt, SOME_MINUTES, choose};
+use crate::apt::{Apt, MAX_AGE_TO_DOWNLOAD, choose};
 use crate::archive::Archive;
 use crate::package::{Candidate, Package};
 use crate::report::{Lacking, say};
 use crate::{settings, tools};
 
-/// What is taken out of the source.
+/// Files that are taken out of the source.
 const FILES: [&str; 4] = [
     "COPYING",
     "kernel/liveupdate/kho_block.c",
@@ -21,20 +21,20 @@ const FILES: [&str; 4] = [
     "include/linux/kho/abi/block.h",
 ];
 
-/// Names the package and its version. It is written last.
+/// Name of a file with the package and its version.
 const VERSION: &str = "version";
 
-/// The cache: a directory for each version, and the link `current` to the one that is compiled.
+/// A cache of C code, with a directory for each version, and a link `current` to the one to compile.
 ///
-/// `kho-linux-c/build.rs` finds it in the same place.
+/// The build script of `kho-linux-c` looks in the same place.
 pub struct CCode {
     cache: PathBuf,
     mirror: Option<String>,
 }
 
 impl CCode {
-    /// Uses the cache and the mirror that the environment names: `KHO_LINUX_CACHE`,
-    /// `KHO_LINUX_MIRROR`.
+    /// Returns the cache that the environment names. `KHO_LINUX_CACHE` is the directory, and
+    /// `KHO_LINUX_MIRROR` the only mirror to ask.
     ///
     /// # Errors
     /// The environment names no cache, or one by a relative path.
@@ -48,7 +48,8 @@ impl CCode {
         Ok(Self { cache, mirror: settings::mirror()? })
     }
 
-    /// Says which version is compiled, if it is of the package, or there is any.
+    /// Prints the current version if it is of `package`, or if no package is named. Returns whether it
+    /// did.
     ///
     /// # Errors
     /// It can't be printed.
@@ -63,10 +64,10 @@ impl CCode {
         }
     }
 
-    /// Gets the newest version of the package, or of the newest package, to be compiled from now on.
+    /// Downloads the newest version of `package`, or of the newest package, and makes it current.
     ///
     /// # Errors
-    /// [`Lacking`] if the machine has no lists of packages or not the tools; else there is no such
+    /// [`Lacking`] if the machine lacks a tool, or lists of packages. Otherwise there is no such
     /// package, or it can't be unpacked.
     pub fn update(&self, package: Option<Package>) -> Result<()> {
         for tool in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
@@ -76,7 +77,7 @@ impl CCode {
         }
         let dir = tempfile::tempdir()?;
         let apt = Apt::new(dir.path().to_owned(), self.mirror.clone())?;
-        let candidates = apt.candidates(SOME_MINUTES)?;
+        let candidates = apt.candidates(MAX_AGE_TO_DOWNLOAD)?;
         let candidate = choose(&candidates, package)?;
         let entry = self.entry(candidate);
         if version(&entry).is_none() {
@@ -87,14 +88,14 @@ impl CCode {
         Ok(())
     }
 
-    /// Returns the directory for a version, which is named by it.
+    /// Returns the directory of a version.
     fn entry(&self, candidate: &Candidate) -> PathBuf {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || ".+~-".contains(letter);
         let name = candidate.version.replace(|letter| !plain(letter), "_");
         self.cache.join(name)
     }
 
-    /// Puts a version into the cache, all at once.
+    /// Puts a version into the cache, by one rename.
     fn publish(&self, archive: &Archive, candidate: &Candidate) -> Result<()> {
         let Candidate { package, version: number } = candidate;
         fs::create_dir_all(&self.cache).with_context(|| format!("{}", self.cache.display()))?;
@@ -104,7 +105,7 @@ impl CCode {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let entry = self.entry(candidate);
         if version(&entry).is_none() {
-            // Part of an entry, which somebody has damaged.
+            // An entry that has lost a file.
             let _ = fs::remove_dir_all(&entry);
         }
         match fs::rename(dir.path(), &entry) {
@@ -122,14 +123,13 @@ impl CCode {
         symlink(name, &next)
             .and_then(|()| fs::rename(&next, &current))
             .with_context(|| format!("{}", current.display()))?;
-        // Cargo builds again if this is newer than the last build, which may have been of a version
-        // that was fetched later.
+        // Cargo compares times. A version that was fetched before the last build has to look newer.
         let version = File::options().append(true).open(current.join(VERSION))?;
         Ok(version.set_modified(SystemTime::now())?)
     }
 }
 
-/// Returns which package and which version of it a directory has, if it is complete.
+/// Returns package and version of a directory, if no file is missing.
 fn version(dir: &Path) -> Option<(Package, String)> {
     let complete = FILES.iter().all(|file| dir.join(file).is_file());
     let text = fs::read_to_string(dir.join(VERSION)).ok().filter(|_| complete)?;

@@ -13,7 +13,7 @@ mod report;
 mod settings;
 mod tools;
 
-pub use apt::{A_DAY, Apt, SOME_MINUTES, choose, mirrors};
+pub use apt::{Apt, MAX_AGE_TO_CHOOSE, MAX_AGE_TO_DOWNLOAD, choose, mirrors};
 pub use archive::Archive;
 pub use c_code::CCode;
 pub use command::{last_lines, output, run};

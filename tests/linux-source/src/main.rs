@@ -6,19 +6,19 @@ use anyhow::{Result, anyhow};
 use clap::Parser;
 use kho_linux_source::{CCode, Package, mirror, mirrors, program, say};
 
-/// Gets the C code of kho_block.c from Debian's newest package of kernel sources, unless a version is
-/// in the cache
+/// Gets kho_block.c and its headers from Debian's newest package of kernel sources, unless the cache has
+/// them already
 #[derive(Parser)]
 struct Arguments {
-    /// Look for a newer version than that in the cache
+    /// Get the newest version, even if the cache has another
     #[arg(long)]
     update: bool,
 
-    /// Print the Debian mirrors that this machine's apt uses, and get nothing
+    /// Print Debian's mirrors that this machine's apt uses, and get nothing
     #[arg(long, conflicts_with_all = ["update", "series"])]
     mirrors: bool,
 
-    /// The Linux to get and to use from now on, such as 7.2; 7.2 is the oldest that has the code
+    /// Which Linux to get and use from now on, such as 7.2, the oldest with the code
     #[arg(value_parser = package)]
     series: Option<Package>,
 }

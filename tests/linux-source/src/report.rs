@@ -33,7 +33,7 @@ pub fn say(line: impl Display) -> Result<()> {
 
 /// Parses the arguments of a program and runs it. `run` returns whether all went well.
 ///
-/// Where the machine is [`Lacking`] something, this prints `skipped: why`. That is a success, unless the
+/// If the machine is [`Lacking`] something, this prints `skipped: why`. That is a success, unless the
 /// variable `required` is 1. Other errors go to standard error. The exit code is 2 if the arguments are
 /// wrong, and 1 for other failures.
 pub fn program<A: Parser>(required: &str, run: impl FnOnce(&A) -> Result<bool>) -> ExitCode {

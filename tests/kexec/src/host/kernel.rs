@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use kho_linux_source::{A_DAY, Apt, Candidate, Lacking, Package, SOME_MINUTES, choose, say};
+use kho_linux_source::{
+    Apt, Candidate, Lacking, MAX_AGE_TO_CHOOSE, MAX_AGE_TO_DOWNLOAD, Package, choose, say,
+};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use xxhash_rust::const_xxh3::xxh3_64;
@@ -49,7 +51,7 @@ impl Kernel {
             check_room(cache.dir)?;
         }
         let apt = Apt::new(cache.dir.join("apt"), settings.mirror.clone())?;
-        let candidates = match apt.candidates(A_DAY) {
+        let candidates = match apt.candidates(MAX_AGE_TO_CHOOSE) {
             Ok(candidates) => candidates,
             Err(error) if settings.package.is_none() && error.is::<Lacking>() => {
                 let Some(kernel) = cache.newest(None)? else { return Err(error) };
@@ -66,7 +68,7 @@ impl Kernel {
             return Err(Lacking(message).into());
         }
         check_room(cache.dir)?;
-        let candidates = apt.candidates(SOME_MINUTES)?;
+        let candidates = apt.candidates(MAX_AGE_TO_DOWNLOAD)?;
         let candidate = choose(&candidates, settings.package)?;
         let archive = apt.download(candidate)?;
         let work = cache.dir.join("build");
