@@ -3,11 +3,13 @@
 use core::fmt;
 use core::ops::{Bound, Index, Range, RangeBounds};
 
+use bytemuck::TransparentWrapper;
+
 use crate::abi::HEADER_SIZE;
 use crate::addr::{PhysAddr, SetHead};
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::Entries;
+use crate::raw::BlockTable;
 
 mod chunks;
 mod iter;
@@ -19,13 +21,65 @@ pub use iter::Iter;
 pub use reader::Reader;
 pub use slices::Slices;
 
+/// The entries of a set, to read: what [`BlockSet`] and [`SetView`] both dereference to.
+///
+/// Entries are read by index, by block, by range and by iteration. Nothing here fails or allocates.
+///
+/// [`BlockSet`]: crate::BlockSet
+/// [`SetView`]: crate::SetView
+#[derive(TransparentWrapper)]
+#[repr(transparent)]
+pub struct Entries<T, M>(BlockTable<T, M>);
+
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
-    /// Whether there are no entries.
+    /// Returns the entries in the blocks of a table.
+    #[inline]
+    pub(crate) fn of(table: &BlockTable<T, M>) -> &Self {
+        Self::wrap_ref(table)
+    }
+
+    /// Returns the table of the blocks.
+    #[cfg(feature = "rayon")]
+    pub(crate) const fn table(&self) -> &BlockTable<T, M> {
+        &self.0
+    }
+
+    /// Returns the number of entries.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are no entries.
     #[doc(alias = "kho_block_set_is_empty")]
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the number of blocks in the chain, without those that are reserved and empty.
+    #[inline]
+    #[must_use]
+    pub fn block_count(&self) -> usize {
+        self.0.linked()
+    }
+
+    /// Returns whether every block but the last is full, as in a chain that was written in one go.
+    #[must_use]
+    pub fn is_uniform(&self) -> bool {
+        self.0.is_uniform()
+    }
+
+    /// Returns the entry at `index`, or `None` past the end.
+    ///
+    /// Takes constant time where the chain is [uniform](Self::is_uniform), and time logarithmic in
+    /// the number of blocks where it is not.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index)
     }
 
     /// Returns the first entry, or `None` if there are none.
@@ -43,14 +97,14 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// Returns an iterator over all entries in order.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, T, M> {
-        Iter::between(self, 0..self.len())
+        Iter::between(&self.0, 0..self.len())
     }
 
     /// Returns a cursor before the first entry, which moves forward, back and to any index.
     #[doc(alias = "kho_block_set_it_init")]
     #[must_use]
     pub const fn reader(&self) -> Reader<'_, T, M> {
-        Reader::new(self)
+        Reader::new(&self.0)
     }
 
     /// Returns an iterator over the blocks of the set: the entries of each as one slice, never empty.
@@ -70,7 +124,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// ```
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_, T, M> {
-        Chunks::new(self, 0..self.block_count())
+        Chunks::new(&self.0, 0..self.block_count())
     }
 
     /// Returns the entries with the indices in `range` as slices: one for each block that has some
@@ -96,7 +150,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[must_use]
     #[track_caller]
     pub fn slices(&self, range: impl RangeBounds<usize>) -> Slices<'_, T, M> {
-        Slices::between(self, checked(&range, self.len()))
+        Slices::between(&self.0, checked(&range, self.len()))
     }
 
     /// Copies the entries from index `start` on to a slice, as many as fill it.
@@ -127,27 +181,27 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         }
     }
 
-    /// The addresses of the chain's blocks, in order.
+    /// Returns the addresses of the blocks in the chain, in order.
     pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
-        (0..self.block_count()).map(|position| self.block_addr(position))
+        self.0.block_addrs()
     }
 
-    /// The head of the chain: null while there are no entries.
+    /// Returns the head of the chain: the address of its first block, or null if there are no entries.
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
     pub fn head(&self) -> SetHead<T> {
-        SetHead::new(self.head_addr())
+        SetHead::new(self.0.head())
     }
 
-    /// The address of the entry at `index`, or `None` past the end.
+    /// Returns the address of the entry at `index`, or `None` past the end.
     #[must_use]
     pub fn addr_of(&self, index: usize) -> Option<PhysAddr> {
         if index >= self.len() {
             return None;
         }
-        let (position, offset) = self.locate(index);
+        let (position, offset) = self.0.locate(index);
         let in_block = HEADER_SIZE + offset * size_of::<T>();
-        Some(self.block_addr(position).within_block(in_block))
+        Some(self.0.block_addr(position).within_block(in_block))
     }
 }
 

@@ -9,6 +9,8 @@ use crate::addr::{PhysAddr, SetHead};
 #[doc(hidden)]
 pub mod derive;
 mod fingerprint;
+#[cfg(feature = "alloc")]
+pub(crate) mod fits;
 
 /// Plain data that is stored in blocks, with a layout that is known at compile time.
 ///

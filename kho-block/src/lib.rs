@@ -113,8 +113,6 @@ mod entries;
 mod entry;
 mod error;
 #[cfg(feature = "alloc")]
-mod fits;
-#[cfg(feature = "alloc")]
 mod foreign;
 #[allow(unsafe_code)]
 mod memory;
@@ -131,8 +129,6 @@ pub mod text;
 #[cfg(feature = "alloc")]
 mod view;
 mod walk;
-#[cfg(feature = "alloc")]
-mod writer;
 
 pub use bytemuck;
 #[cfg(feature = "derive")]
@@ -140,7 +136,7 @@ pub use kho_block_derive::Entry;
 
 pub use addr::{PhysAddr, SetHead};
 #[cfg(feature = "alloc")]
-pub use entries::{Chunks, Iter, Reader, Slices};
+pub use entries::{Chunks, Entries, Iter, Reader, Slices};
 #[doc(hidden)]
 pub use entry::derive as __derive;
 pub use entry::{Entry, EntryLayout, Field, FieldKind, FieldType};
@@ -162,14 +158,12 @@ pub use memory::{FromFdError, MemfdError, MemfdMemory, SealedMemfd};
 #[cfg(feature = "rayon")]
 pub use parallel::{ParChunks, ParChunksMut, ParIter};
 #[cfg(feature = "alloc")]
-pub use raw::{ChunksMut, Entries};
+pub use raw::ChunksMut;
 #[cfg(feature = "alloc")]
-pub use set::{BlockSet, IterMut};
+pub use set::{BlockSet, IterMut, Writer};
 #[cfg(feature = "alloc")]
 pub use view::SetView;
 pub use walk::{BlockInfo, ChainWalk};
-#[cfg(feature = "alloc")]
-pub use writer::Writer;
 
 /// The README's example, as a test.
 #[cfg(all(doctest, feature = "derive", feature = "memfd"))]

@@ -1,19 +1,23 @@
 //! Owning a set: grow, shrink, change, hand over, claim.
 
 use core::fmt;
-use core::iter::{Flatten, FusedIterator};
 use core::mem;
 use core::ops::{Deref, IndexMut};
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::SetHead;
-use crate::entries::Iter;
+use crate::entries::{Entries, Iter};
 use crate::entry::Entry;
+use crate::entry::fits::checked_count_of;
 use crate::error::{PushError, ReserveError, RestoreError};
-use crate::fits::checked_count_of;
 use crate::memory::BlockMemory;
-use crate::raw::{ChunksMut, Entries, OwnedChain};
-use crate::writer::Writer;
+use crate::raw::{BlockTable, ChunksMut, OwnedChain};
+
+mod iter_mut;
+mod writer;
+
+pub use iter_mut::IterMut;
+pub use writer::Writer;
 
 /// A set of entries in linked blocks, in order, owned.
 ///
@@ -106,8 +110,29 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     #[doc(alias = "kho_block_set_init")]
     #[must_use]
     pub const fn new_in(memory: M) -> Self {
-        let () = Entries::<T, M>::FITS; // asked here too, for an error that points to the caller
+        let () = BlockTable::<T, M>::FITS; // asked here too, for an error that points to the caller
         Self { chain: OwnedChain::new(memory), limit: DEFAULT_BLOCK_LIMIT }
+    }
+
+    /// Returns an empty set with room for `capacity` entries.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// let set = BlockSet::<Slot, _>::try_with_capacity_in(HeapMemory::new(), 1000)?;
+    /// assert!(set.is_empty() && set.capacity() >= 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The memory has too few blocks, or `capacity` exceeds the limit of 10,000 blocks. Memory that
+    /// was passed by value is dropped: pass a reference to keep it.
+    pub fn try_with_capacity_in(memory: M, capacity: usize) -> Result<Self, ReserveError> {
+        let mut set = Self::new_in(memory);
+        set.try_reserve(capacity)?;
+        Ok(set)
     }
 
     /// Claims the chain at `head`, up to the kernel's limit of 10,000 blocks.
@@ -204,6 +229,42 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.writer().push(entry)
     }
 
+    /// Appends the entry that `make` returns, and publishes it. See [`Writer::push_with`].
+    ///
+    /// # Errors
+    /// The set can't grow; `make` is not called.
+    pub fn push_with(&mut self, make: impl FnOnce() -> T) -> Result<(), ReserveError> {
+        self.writer().push_with(make)
+    }
+
+    /// Appends all entries of a slice, or none.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// set.extend_from_slice(&[Slot { value: 1 }, Slot { value: 2 }])?;
+    /// assert_eq!(set.last(), Some(&Slot { value: 2 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The set can't grow by as many entries; it has not changed.
+    pub fn extend_from_slice(&mut self, entries: &[T]) -> Result<(), ReserveError> {
+        self.writer().extend_from_slice(entries)
+    }
+
+    /// Appends all entries of an iterator, or none. See [`Writer::try_extend`].
+    ///
+    /// # Errors
+    /// The set can't grow by as many entries; it has the entries that it had. Blocks that were added
+    /// stay reserved.
+    pub fn try_extend(&mut self, entries: impl IntoIterator<Item = T>) -> Result<(), ReserveError> {
+        self.writer().try_extend(entries)
+    }
+
     /// Lets `write` push entries, all or none: if it returns an error or panics, what it pushed is
     /// undone, and the blocks reserved for it stay with the set.
     ///
@@ -254,8 +315,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// The entries in order, to change them in place. See [`get_mut`](Self::get_mut).
     pub fn iter_mut(&mut self) -> IterMut<'_, T, M> {
-        let left = self.len();
-        IterMut { entries: self.chunks_mut().flatten(), left }
+        let len = self.len();
+        IterMut::new(self.chunks_mut(), len)
     }
 
     /// Takes the last entry off. Its block stays with the set. With the only entry the head goes,
@@ -308,7 +369,7 @@ impl<T: Entry, M: BlockMemory> Deref for BlockSet<T, M> {
     type Target = Entries<T, M>;
 
     fn deref(&self) -> &Self::Target {
-        &self.chain
+        Entries::of(&self.chain)
     }
 }
 
@@ -351,52 +412,5 @@ impl<'a, T: Entry, M: BlockMemory> IntoIterator for &'a mut BlockSet<T, M> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter_mut()
-    }
-}
-
-/// The entries in order, to change them in place. Made by [`BlockSet::iter_mut`].
-pub struct IterMut<'a, T: Entry, M: BlockMemory> {
-    entries: Flatten<ChunksMut<'a, T, M>>,
-    left: usize,
-}
-
-impl<'a, T: Entry, M: BlockMemory> Iterator for IterMut<'a, T, M> {
-    type Item = &'a mut T;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.entries.next()?;
-        self.left -= 1;
-        Some(entry)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-
-    fn fold<B, F>(self, init: B, f: F) -> B
-    where
-        F: FnMut(B, Self::Item) -> B,
-    {
-        self.entries.fold(init, f)
-    }
-}
-
-impl<T: Entry, M: BlockMemory> DoubleEndedIterator for IterMut<'_, T, M> {
-    #[inline]
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let entry = self.entries.next_back()?;
-        self.left -= 1;
-        Some(entry)
-    }
-}
-
-impl<T: Entry, M: BlockMemory> ExactSizeIterator for IterMut<'_, T, M> {}
-
-impl<T: Entry, M: BlockMemory> FusedIterator for IterMut<'_, T, M> {}
-
-impl<T: Entry, M: BlockMemory> fmt::Debug for IterMut<'_, T, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IterMut").field("left", &self.left).finish_non_exhaustive()
     }
 }

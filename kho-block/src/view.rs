@@ -5,12 +5,12 @@ use core::ops::Deref;
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
 use crate::addr::SetHead;
-use crate::entries::Iter;
+use crate::entries::{Entries, Iter};
 use crate::entry::Entry;
+use crate::entry::fits::checked_count_of;
 use crate::error::RestoreError;
-use crate::fits::checked_count_of;
 use crate::memory::StableMemory;
-use crate::raw::{Entries, LentChain};
+use crate::raw::LentChain;
 
 /// A set that is read in place, in memory that does not change: no copy, no claim, shareable
 /// between threads.
@@ -101,11 +101,18 @@ impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
     }
 }
 
+/// Copies the table of blocks; the blocks themselves are shared.
+impl<T: Entry, M: StableMemory> Clone for SetView<'_, T, M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<T: Entry, M: StableMemory> Deref for SetView<'_, T, M> {
     type Target = Entries<T, M>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        Entries::of(&self.0)
     }
 }
 

@@ -159,8 +159,10 @@ pub(crate) struct ChainCheck {
     max_count: usize,
     limit: usize,
     position: usize,
-    /// Brent: an earlier block, renewed at each power of two. A cycle leads back to it.
+    /// Brent's method: the address of an earlier block. A cycle leads back to it.
     mark: PhysAddr,
+    /// The position at which the mark moves on: a power of two.
+    next_mark: usize,
 }
 
 impl ChainCheck {
@@ -170,7 +172,7 @@ impl ChainCheck {
     #[inline]
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
         let limit = limit.min(countable_blocks(max_count));
-        Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL }
+        Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL, next_mark: 1 }
     }
 
     /// The position of the block that is next to be entered or left.
@@ -189,8 +191,10 @@ impl ChainCheck {
         } else if !addr.is_aligned_to(self.block_size) {
             RestoreErrorKind::Misaligned
         } else {
-            if self.position.is_power_of_two() {
+            if self.position == self.next_mark {
                 self.mark = addr;
+                // No chain is so long that this is ever too large.
+                self.next_mark = self.next_mark.wrapping_mul(2);
             }
             return Ok(());
         };

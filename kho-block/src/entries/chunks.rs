@@ -6,21 +6,21 @@ use core::ops::Range;
 
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::Entries;
+use crate::raw::BlockTable;
 
 /// An iterator over the blocks of a set: the entries of each as a slice. Made by
-/// [`Entries::chunks`].
+/// [`Entries::chunks`](super::Entries::chunks).
 ///
 /// No slice is empty.
 pub struct Chunks<'a, T, M> {
-    pub(super) table: &'a Entries<T, M>,
+    pub(super) table: &'a BlockTable<T, M>,
     /// The positions of the blocks that are left.
     pub(super) positions: Range<usize>,
 }
 
 impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
     /// Returns the blocks at these positions, at which there are blocks.
-    pub(crate) const fn new(table: &'a Entries<T, M>, positions: Range<usize>) -> Self {
+    pub(crate) const fn new(table: &'a BlockTable<T, M>, positions: Range<usize>) -> Self {
         Self { table, positions }
     }
 

@@ -10,9 +10,9 @@ use super::chunks::Chunks;
 use super::slices::Slices;
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::Entries;
+use crate::raw::BlockTable;
 
-/// An iterator over entries in order, from either end. Made by [`Entries::iter`].
+/// An iterator over entries in order, from either end. Made by [`Entries::iter`](super::Entries::iter).
 ///
 /// [`nth`](Iterator::nth) and [`nth_back`](DoubleEndedIterator::nth_back) skip whole blocks;
 /// [`fold`](Iterator::fold) and what is built on it (`for_each`, `sum`, `count`, `max`, …) run over
@@ -29,7 +29,7 @@ pub struct Iter<'a, T, M> {
 impl<'a, T: Entry, M: ReadMemory> Iter<'a, T, M> {
     /// Returns the entries with these indices, none of which is past the end.
     #[inline]
-    pub(crate) fn between(table: &'a Entries<T, M>, range: Range<usize>) -> Self {
+    pub(crate) fn between(table: &'a BlockTable<T, M>, range: Range<usize>) -> Self {
         let Slices { front, middle, back } = Slices::between(table, range);
         Self { front: front.iter(), middle, back: back.iter() }
     }
@@ -40,7 +40,7 @@ impl<'a, T: Entry, M: ReadMemory> Iter<'a, T, M> {
 // registers only as long as no reference to it leaves the loop.
 #[cold]
 #[inline(never)]
-fn block<T: Entry, M: ReadMemory>(table: &Entries<T, M>, position: usize) -> slice::Iter<'_, T> {
+fn block<T: Entry, M: ReadMemory>(table: &BlockTable<T, M>, position: usize) -> slice::Iter<'_, T> {
     table.chunk(position).iter()
 }
 
@@ -99,8 +99,8 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Iter<'a, T, M> {
         }
         for chunk in self.middle {
             // The same loop twice: the compiler makes more of one whose length is a constant.
-            if chunk.len() == Entries::<T, M>::COUNT_PER_BLOCK {
-                for entry in &chunk[..Entries::<T, M>::COUNT_PER_BLOCK] {
+            if chunk.len() == BlockTable::<T, M>::COUNT_PER_BLOCK {
+                for entry in &chunk[..BlockTable::<T, M>::COUNT_PER_BLOCK] {
                     state = f(state, entry);
                 }
             } else {

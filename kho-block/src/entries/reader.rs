@@ -6,9 +6,9 @@ use core::iter::FusedIterator;
 use super::iter::Iter;
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::Entries;
+use crate::raw::BlockTable;
 
-/// A cursor over the entries of a set. Made by [`Entries::reader`].
+/// A cursor over the entries of a set. Made by [`Entries::reader`](super::Entries::reader).
 ///
 /// The cursor has one position, which is always between two entries, or before the first, or after
 /// the last one. [`next`](Iterator::next) returns the entry after it and moves forward,
@@ -35,7 +35,7 @@ use crate::raw::Entries;
 #[doc(alias = "kho_block_set_it")]
 #[doc(alias = "kho_block_set_it_read_entry")]
 pub struct Reader<'a, T, M> {
-    table: &'a Entries<T, M>,
+    table: &'a BlockTable<T, M>,
     /// The index of the next entry; at most the number of entries.
     position: usize,
     /// The block that was read last; empty at first.
@@ -45,7 +45,7 @@ pub struct Reader<'a, T, M> {
 }
 
 impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
-    pub(crate) const fn new(table: &'a Entries<T, M>) -> Self {
+    pub(crate) const fn new(table: &'a BlockTable<T, M>) -> Self {
         Self { table, position: 0, block: &[], block_start: 0 }
     }
 
@@ -58,7 +58,7 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
 
     /// Moves to the entry at `index`, or to the end if `index` is past it.
     ///
-    /// Takes constant time where the chain is [uniform](Entries::is_uniform), and time logarithmic
+    /// Takes constant time where the chain is [uniform](super::Entries::is_uniform), and time logarithmic
     /// in the number of blocks where it is not. Reads nothing.
     pub fn seek(&mut self, index: usize) {
         self.position = index.min(self.table.len());

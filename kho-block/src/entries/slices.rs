@@ -8,9 +8,9 @@ use core::ops::Range;
 use super::chunks::Chunks;
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::Entries;
+use crate::raw::BlockTable;
 
-/// An iterator over a range of entries as slices, one for each block. Made by [`Entries::slices`].
+/// An iterator over a range of entries as slices, one for each block. Made by [`Entries::slices`](super::Entries::slices).
 ///
 /// No slice is empty.
 pub struct Slices<'a, T, M> {
@@ -26,9 +26,9 @@ impl<'a, T: Entry, M: ReadMemory> Slices<'a, T, M> {
     /// Returns the slices of the entries with these indices, none of which is past the end.
     ///
     /// Every iterator over entries is made here.
-    pub(crate) fn between(table: &'a Entries<T, M>, range: Range<usize>) -> Self {
+    pub(crate) fn between(table: &'a BlockTable<T, M>, range: Range<usize>) -> Self {
         if range.len() == table.len() {
-            let all = Chunks::new(table, 0..table.block_count());
+            let all = Chunks::new(table, 0..table.linked());
             return Self { front: &[], middle: all, back: &[] };
         }
         if range.is_empty() {

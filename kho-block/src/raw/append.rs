@@ -1,12 +1,17 @@
 //! Writing behind the published entries of an owned chain.
 
 use core::ptr::NonNull;
+use core::slice;
 
-use super::stream::{self, Stream};
-use super::{Entries, OwnedChain};
+use super::copy::Copying;
+use super::owned::OwnedChain;
+use super::table::BlockTable;
 use crate::entry::Entry;
-use crate::error::{PushError, PushErrorKind};
+use crate::error::{PushError, PushErrorKind, ReserveError};
 use crate::memory::BlockMemory;
+
+/// A limit of blocks that lets no chain grow.
+const NO_GROWTH: usize = 0;
 
 /// Where the next entry goes. Publishes a block when it begins the next one, and on drop.
 ///
@@ -30,12 +35,7 @@ pub(crate) struct Appender<'s, T: Entry, M: BlockMemory> {
 unsafe impl<T: Entry + Send + Sync, M: BlockMemory + Send> Send for Appender<'_, T, M> {}
 
 impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
-    const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
-
-    /// How many entries are copied at a time: 1 KiB of them. From 2 KiB on glibc lets the processor
-    /// copy bytes (`rep movsb`), and that is slow to where a cache line does not begin, as entries
-    /// never do.
-    const PIECE: usize = if size_of::<T>() < 1024 { 1024 / size_of::<T>() } else { 1 };
+    const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
     /// Starts behind the last entry.
     #[inline]
@@ -47,75 +47,108 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     }
 
     /// Writes an entry behind the last. Where no reserved block has room, the chain grows up to
-    /// `limit` blocks, or not at all for `None`.
+    /// `limit` blocks.
     #[inline]
-    pub(crate) fn push(&mut self, entry: T, limit: Option<usize>) -> Result<(), PushError<T>> {
-        if self.next == self.end {
-            if let Err(kind) = self.open_next(limit) {
-                return Err(PushError::new(entry, kind));
+    pub(crate) fn push(&mut self, entry: T, limit: usize) -> Result<(), PushError<T>> {
+        match self.find_room(limit) {
+            Ok(()) => {
+                self.write(|| entry);
+                Ok(())
             }
+            Err(error) => Err(PushError::new(entry, PushErrorKind::Reserve(error))),
         }
-        self.write(entry);
+    }
+
+    /// Writes an entry behind the last, if a reserved block has room.
+    #[inline]
+    pub(crate) fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
+        match self.find_room(NO_GROWTH) {
+            Ok(()) => {
+                self.write(|| entry);
+                Ok(())
+            }
+            Err(_) => Err(PushError::new(entry, PushErrorKind::CapacityUsed)),
+        }
+    }
+
+    /// Does what [`push`](Self::push) does, and makes the entry once there is room for it.
+    #[inline]
+    pub(crate) fn push_with(
+        &mut self,
+        make: impl FnOnce() -> T,
+        limit: usize,
+    ) -> Result<(), ReserveError> {
+        self.find_room(limit)?;
+        self.write(make);
         Ok(())
     }
 
-    /// Writes an entry. There must be room.
+    /// Sees to it that there is a slot to write.
     #[inline]
-    fn write(&mut self, entry: T) {
-        debug_assert!(self.next != self.end);
-        // SAFETY: `next` is before `end`, so it is a slot that is this value's to write (A1).
-        unsafe { self.next.write(entry) };
-        // SAFETY: one slot further is at most `end` (A1).
-        self.next = unsafe { self.next.add(1) };
+    fn find_room(&mut self, limit: usize) -> Result<(), ReserveError> {
+        if self.next == self.end { self.open_next(limit) } else { Ok(()) }
     }
 
-    /// Copies as many entries as the reserved blocks have room for; says how many.
+    /// Writes the entry that `make` returns. There is a slot for it.
+    // The slot is known before the entry is made, so where `make` is inlined, the entry is made in
+    // the slot.
+    #[inline(always)]
+    fn write(&mut self, make: impl FnOnce() -> T) {
+        debug_assert!(self.next != self.end);
+        let slot = self.next;
+        // SAFETY: `next` is before `end`, so it is a slot that is this value's to write (A1).
+        unsafe { slot.write(make()) };
+        // SAFETY: one slot further is at most `end` (A1).
+        self.next = unsafe { slot.add(1) };
+    }
+
+    /// Copies as many entries as the reserved blocks have room for. Returns how many.
     pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
-        let stream = (size_of_val(entries) >= stream::LARGE).then(Stream::begin);
-        let most = if stream.is_some() { usize::MAX } else { Self::PIECE };
+        let copying = Copying::begin(size_of_val(entries));
         let mut rest = entries;
-        while !rest.is_empty() && (self.next != self.end || self.open_next(None).is_ok()) {
-            let (now, later) = rest.split_at(rest.len().min(self.room()).min(most));
-            let from = NonNull::from(now).cast();
-            if let Some(stream) = &stream {
-                // SAFETY: these bytes are those of as many slots from `next` on, which are this value's
-                // to write (A1), so the entries, which are borrowed, are not among them.
-                unsafe { stream.copy(from.cast(), self.next.cast(), size_of_val(now)) };
-            } else {
-                // SAFETY: this many slots from `next` on are this value's to write (A1), so the
-                // entries, which are borrowed, are not among them.
-                unsafe { from.copy_to_nonoverlapping(self.next, now.len()) };
-            }
-            // SAFETY: this many slots further is at most `end` (A1).
-            self.next = unsafe { self.next.add(now.len()) };
+        while !rest.is_empty() && self.find_room(NO_GROWTH).is_ok() {
+            let (now, later) = rest.split_at(rest.len().min(self.room()));
+            copying.copy_into(self.take_slots(now.len()), now);
             rest = later;
         }
         entries.len() - rest.len()
     }
 
-    /// How many entries fit in the open block.
+    /// Returns how many entries fit in the open block.
     fn room(&self) -> usize {
         // SAFETY: both point into the open block, `next` not behind `end` (A1).
         unsafe { self.end.offset_from(self.next) }.unsigned_abs()
     }
 
+    /// Returns the next `count` slots of the open block, which the caller writes. They hold entries
+    /// of any value.
+    fn take_slots(&mut self, count: usize) -> &mut [T] {
+        assert!(count <= self.room(), "the open block has no room");
+        let slots = self.next;
+        // SAFETY: this many slots further is at most `end` (A1).
+        self.next = unsafe { slots.add(count) };
+        // SAFETY: these slots are this value's to write (A1), in a block whose bytes are initialised
+        // (G1), and whatever value they have is a `T` (I5).
+        unsafe { slice::from_raw_parts_mut(slots.as_ptr(), count) }
+    }
+
     /// Publishes the open block and opens the first spare one, which is a new one if there is none and
     /// the chain may grow. If it returns `Ok` there is room.
     #[inline]
-    fn open_next(&mut self, limit: Option<usize>) -> Result<(), PushErrorKind> {
+    fn open_next(&mut self, limit: usize) -> Result<(), ReserveError> {
         let first = publish_and_find_spare(self.chain, self.position, self.written(), limit)?;
         // INVARIANT (A1): the spare block after the last linked one, nothing in it published.
-        self.open(self.chain.entries.linked, first, 0);
+        self.open(self.chain.linked(), first, 0);
         Ok(())
     }
 
     /// Opens the last linked block, if there is one, behind its entries.
     #[inline]
     pub(super) fn open_last(&mut self) {
-        let entries = &self.chain.entries;
-        if let Some(last) = entries.linked.checked_sub(1) {
+        let table = &self.chain.table;
+        if let Some(last) = table.linked().checked_sub(1) {
             // INVARIANT (A1): the last linked block, with its published entries written.
-            self.open(last, entries.entries(last), entries.count(last));
+            self.open(last, table.first_slot(last), table.count(last));
         }
     }
 
@@ -140,7 +173,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// How many slots of the open block are written.
+    /// Returns how many slots of the open block are written.
     #[inline]
     fn written(&self) -> usize {
         let Some(first) = self.first else { return 0 };
@@ -148,11 +181,11 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         unsafe { self.next.offset_from(first) }.unsigned_abs()
     }
 
-    /// How many entries the chain will have once all is published.
+    /// Returns how many entries the chain will have once all is published.
     pub(crate) fn len(&self) -> usize {
         match self.first {
-            Some(_) => self.chain.entries.start(self.position) + self.written(),
-            None => self.chain.entries.len,
+            Some(_) => self.chain.start(self.position) + self.written(),
+            None => self.chain.len(),
         }
     }
 
@@ -170,14 +203,14 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         self.end = self.next;
     }
 
-    /// The chain, with what was published.
+    /// Returns the chain, with what was published.
     pub(crate) fn chain(&mut self) -> &mut OwnedChain<T, M> {
         self.chain
     }
 }
 
-/// Publishes `written` entries, if any, of the block at `position`; the first slot of the first spare
-/// block, which is a new one if there is none and the chain may grow.
+/// Publishes `written` entries, if any, of the block at `position`. Returns the first slot of the
+/// first spare block, which is a new one if there is none and the chain may grow.
 // Out of line, for it is rare; and not a method of the appender, whose fields stay in registers as
 // long as no reference to it leaves the loop around `push`.
 #[cold]
@@ -186,17 +219,16 @@ fn publish_and_find_spare<T: Entry, M: BlockMemory>(
     chain: &mut OwnedChain<T, M>,
     position: usize,
     written: usize,
-    limit: Option<usize>,
-) -> Result<NonNull<T>, PushErrorKind> {
+    limit: usize,
+) -> Result<NonNull<T>, ReserveError> {
     if written > 0 {
         chain.publish(position, written);
     }
-    let spare = chain.entries.linked;
-    if spare == chain.entries.blocks.len() {
-        let limit = limit.ok_or(PushErrorKind::CapacityUsed)?;
-        chain.try_reserve(1, limit).map_err(PushErrorKind::Reserve)?;
+    let spare = chain.linked();
+    if spare == chain.table.block_count() {
+        chain.try_reserve(1, limit)?;
     }
-    Ok(chain.entries.entries(spare))
+    Ok(chain.first_slot(spare))
 }
 
 impl<T: Entry, M: BlockMemory> Drop for Appender<'_, T, M> {

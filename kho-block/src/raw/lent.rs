@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::Entries;
+use super::table::BlockTable;
 use crate::abi::{BlockHeader, HEADER_SIZE};
 use crate::addr::{PhysAddr, SetHead};
 use crate::entry::Entry;
@@ -12,21 +12,21 @@ use crate::error::{RestoreError, RestoreErrorKind};
 use crate::memory::StableMemory;
 use crate::walk::{ChainCheck, exact_error};
 
-/// Entries whose blocks are borrowed for `'m`.
+/// A table whose blocks are borrowed for `'m`.
 ///
 /// # Invariants
 /// The pointers come from slices that were lent for `'m`, so for as long as this value may be used
 /// they are valid for reads (E1), and nobody changes what they point to (E3).
 pub(crate) struct LentChain<'m, T, M> {
-    entries: Entries<T, M>,
+    table: BlockTable<T, M>,
     memory: PhantomData<&'m M>,
 }
 
 impl<T, M> Deref for LentChain<'_, T, M> {
-    type Target = Entries<T, M>;
+    type Target = BlockTable<T, M>;
 
     fn deref(&self) -> &Self::Target {
-        &self.entries
+        &self.table
     }
 }
 
@@ -37,27 +37,28 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
         head: SetHead<T>,
         limit: usize,
     ) -> Result<Self, RestoreError> {
-        let mut chain = Self { entries: Entries::empty(), memory: PhantomData };
-        chain.entries.head = head.addr();
-        let mut walk = ChainCheck::new(M::BLOCK_SIZE, Entries::<T, M>::COUNT_PER_BLOCK, limit);
+        let mut chain = Self { table: BlockTable::empty(), memory: PhantomData };
+        chain.table.set_head(head.addr());
+        let mut check = ChainCheck::new(M::BLOCK_SIZE, BlockTable::<T, M>::COUNT_PER_BLOCK, limit);
         let mut addr = head.addr();
         while !addr.is_null() {
             addr = chain
-                .lend_block(memory, &mut walk, addr)
-                .map_err(|error| exact_error(error, chain.blocks()))?;
+                .lend_block(memory, &mut check, addr)
+                .map_err(|error| exact_error(error, chain.block_addrs()))?;
         }
+        chain.table.trim();
         Ok(chain)
     }
 
-    /// Adds the block at `addr`; returns the address of the next.
+    /// Adds the block at `addr`. Returns the address of the next one.
     fn lend_block(
         &mut self,
         memory: &'m M,
-        walk: &mut ChainCheck,
+        check: &mut ChainCheck,
         addr: PhysAddr,
     ) -> Result<PhysAddr, RestoreError> {
-        let position = walk.position();
-        walk.enter(addr)?;
+        let position = check.position();
+        check.enter(addr)?;
         let error = |kind| RestoreError { addr, position, kind };
         let block: &'m [u8] =
             memory.lend(addr, M::BLOCK_SIZE).map_err(|failed| error(failed.kind.into()))?;
@@ -70,18 +71,20 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
             return Err(error(RestoreErrorKind::EntriesMisaligned));
         }
         let header: BlockHeader = bytemuck::pod_read_unaligned(header);
-        let link = walk.leave(addr, header)?;
+        let info = check.leave(addr, header)?;
+        self.table.reserve_one().map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+        // SAFETY: the block is borrowed for `'m`, as long as a block, and aligned as was checked. A
+        // `ChainCheck` lets no more blocks pass than can be counted.
+        unsafe { self.table.push_block(NonNull::from(block).cast()) };
+        self.table.link_block(info.count).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
+        Ok(info.next)
+    }
+}
 
-        let entries = &mut self.entries;
-        entries.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
-        entries
-            .starts
-            .add_block(position, entries.len, Entries::<T, M>::COUNT_PER_BLOCK)
-            .map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
-        // INVARIANT: the block is borrowed for `'m`.
-        entries.blocks.push(NonNull::from(block).cast());
-        entries.linked += 1;
-        entries.len += link.count;
-        Ok(link.next)
+impl<T: Entry, M: StableMemory> Clone for LentChain<'_, T, M> {
+    fn clone(&self) -> Self {
+        // SAFETY: the blocks are lent for as long as the clone may be used, and shared (E1, E3).
+        let table = unsafe { self.table.duplicate() };
+        Self { table, memory: PhantomData }
     }
 }

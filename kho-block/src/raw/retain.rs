@@ -1,9 +1,27 @@
 //! Removing entries from the middle of an owned chain.
 //!
-//! What follows the first entry that goes is taken out of the chain, then those that stay are
-//! appended again, in place: I3, whoever looks sees a prefix of what the chain was, or becomes.
+//! Let the first entry that goes be the one at index k. The chain is cut before it. Then two cursors
+//! go over what was cut off: one reads each entry, the other appends those that stay.
+//!
+//! ```text
+//!  before:   0 … k-1 │ k   k+1   k+2   k+3   k+4
+//!  during:   0 … k-1   k+1 │ write             ▲
+//!            published     └ next slot         └ read: k+4 is next
+//! ```
+//!
+//! Why a crash leaves a prefix (I3): the cut leaves entries 0 to k-1, a prefix of the old set and of
+//! the new one. After that, entries that stay are appended in their order, as by any writer, so each
+//! state is a prefix of the new set.
+//!
+//! Why no entry is lost: the writer appends at most one entry for each one that was read, and begins
+//! where the reader does. It fills every block, while the reader may go over blocks that are not
+//! full. So the slot that it writes is never behind the one that is read next, and never in front of
+//! one that is yet to be read. The same holds for headers: the writer stores to that of the block it
+//! is at, and the reader has copied the count of that block when it came to it.
 
-use super::{Appender, Entries, OwnedChain};
+use super::append::Appender;
+use super::owned::OwnedChain;
+use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
@@ -11,8 +29,13 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Keeps the entries for which `keep` holds. If it panics, the entry it was asked about stays,
     /// and so do those after it.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        let Some(first_gone) = self.iter().position(|entry| !keep(entry)) else { return };
-        let mut tail = Tail::new(self, first_gone);
+        let Some(first_gone) = (0..self.linked()).find_map(|position| {
+            let offset = self.chunk(position).iter().position(|entry| !keep(entry))?;
+            Some(self.start(position) + offset)
+        }) else {
+            return;
+        };
+        let mut tail = Tail::cut(self, first_gone);
         tail.skip();
         while let Some(entry) = tail.peek() {
             if keep(&entry) {
@@ -24,63 +47,66 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     }
 }
 
-/// The entries behind a point at which the chain was cut, read one by one while those that stay
-/// are appended. On drop the rest stays.
-///
-/// # Invariants
-/// The entry to be read is at `offset` in the block at `position`, and `left` entries remain from
-/// there on. At most as many entries were appended since the cut as lie before that one, so the slot
-/// to be written is never behind it, and the headers of later blocks are as they were.
+/// The entries behind the point where a chain was cut. On drop those that were not read stay.
 struct Tail<'s, T: Entry, M: BlockMemory> {
-    appender: Appender<'s, T, M>,
+    read: ReadCursor,
+    write: Appender<'s, T, M>,
+}
+
+/// The place of the next entry to read.
+struct ReadCursor {
+    /// Position of the block in the table.
     position: usize,
+    /// Index of the entry in the block; `count` where the next block begins.
     offset: usize,
-    /// How many entries the block at `position` held before the cut.
+    /// How many entries the block held before the cut.
     count: usize,
+    /// How many entries are left to read, from this one on.
     left: usize,
 }
 
 impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
     /// Cuts the chain before entry `index`.
-    fn new(chain: &'s mut OwnedChain<T, M>, index: usize) -> Self {
+    fn cut(chain: &'s mut OwnedChain<T, M>, index: usize) -> Self {
         let (position, offset) = chain.locate(index);
-        let count = chain.entries.count(position);
+        let count = chain.table.count(position);
         let left = chain.len() - index;
         chain.truncate(index);
-        Self { appender: Appender::new(chain), position, offset, count, left }
+        Self { read: ReadCursor { position, offset, count, left }, write: Appender::new(chain) }
     }
 
-    /// Copy of the next entry of the tail.
+    /// Returns a copy of the next entry.
     fn peek(&mut self) -> Option<T> {
-        if self.left == 0 {
+        let Self { read, write } = self;
+        if read.left == 0 {
             return None;
         }
-        let entries = &self.appender.chain().entries;
-        if self.offset == self.count {
-            self.position += 1;
-            self.offset = 0;
-            let count = usize::try_from(entries.header(self.position).count);
-            self.count = count.unwrap_or(usize::MAX);
+        let table = &write.chain().table;
+        if read.offset == read.count {
+            read.position += 1;
+            read.offset = 0;
+            let count = usize::try_from(table.header(read.position).count);
+            read.count = count.unwrap_or(usize::MAX);
         }
-        assert!(self.offset < self.count.min(Entries::<T, M>::COUNT_PER_BLOCK));
-        let first = entries.entries(self.position);
+        assert!(read.offset < read.count.min(BlockTable::<T, M>::COUNT_PER_BLOCK));
+        let first = table.first_slot(read.position);
         // SAFETY: the offset is less than `COUNT_PER_BLOCK`, and that many entries fit in a block.
-        let slot = unsafe { first.add(self.offset) };
+        let slot = unsafe { first.add(read.offset) };
         // SAFETY: the block is in the table, so it is owned (I2) and all its bytes are initialised
         // (G1); every bit pattern is a `T` (I5).
         Some(unsafe { slot.read() })
     }
 
-    /// Leaves the next entry out.
+    /// Moves past the next entry, which goes.
     fn skip(&mut self) {
-        self.left -= 1;
-        self.offset += 1;
+        self.read.left -= 1;
+        self.read.offset += 1;
     }
 
-    /// Appends `entry`, which is the next one.
+    /// Moves past the next entry, which is `entry`, and appends it.
     fn keep(&mut self, entry: T) {
         self.skip();
-        let kept = self.appender.push(entry, None);
+        let kept = self.write.push_within_capacity(entry);
         debug_assert!(kept.is_ok(), "what was in the blocks before fits again");
     }
 }

@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::Entries;
+use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
@@ -13,37 +13,37 @@ use crate::memory::BlockMemory;
 /// [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
 ///
 /// # Invariants
-/// The chain that `entries` is in is borrowed exclusively for `'a`, and no block whose position is
+/// The chain that `table` is in is borrowed exclusively for `'a`, and no block whose position is
 /// in `positions` has been given out, or is in those of another value.
 pub struct ChunksMut<'a, T, M> {
-    entries: &'a Entries<T, M>,
+    table: &'a BlockTable<T, M>,
     positions: Range<usize>,
     borrow: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
-    pub(super) fn new(entries: &'a mut Entries<T, M>) -> Self {
+    pub(super) fn new(table: &'a mut BlockTable<T, M>) -> Self {
         // INVARIANT: the argument is the exclusive borrow; nothing has been given out.
-        let positions = 0..entries.linked;
-        Self { entries, positions, borrow: PhantomData }
+        let positions = 0..table.linked();
+        Self { table, positions, borrow: PhantomData }
     }
 
     /// The first `count` blocks that are left, and the others.
     #[cfg(feature = "rayon")]
     pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
         assert!(count <= self.positions.len(), "there are not as many blocks");
-        let Self { entries, positions, borrow } = self;
+        let Self { table, positions, borrow } = self;
         let middle = positions.start + count;
         // INVARIANT: each block is in one of the two ranges.
-        let front = Self { entries, positions: positions.start..middle, borrow };
-        (front, Self { entries, positions: middle..positions.end, borrow })
+        let front = Self { table, positions: positions.start..middle, borrow };
+        (front, Self { table, positions: middle..positions.end, borrow })
     }
 
     /// The entries of the block at a position that was just taken out of `positions`.
     fn chunk(&mut self, position: usize) -> &'a mut [T] {
         debug_assert!(!self.positions.contains(&position));
-        let first = self.entries.entries(position);
-        let len = self.entries.count(position);
+        let first = self.table.first_slot(position);
+        let len = self.table.count(position);
         // SAFETY: the block holds this many published entries (E2). Its chain owns it (I2) and is
         // borrowed exclusively for `'a`, and its position is taken only once.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }

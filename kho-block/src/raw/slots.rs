@@ -12,7 +12,10 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::{Appender, Entries, OwnedChain, prefetch};
+use super::append::Appender;
+use super::owned::OwnedChain;
+use super::prefetch::prefetch;
+use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
@@ -20,26 +23,26 @@ use crate::memory::BlockMemory;
 ///
 /// # Invariants
 /// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`. The
-///   chain that `entries` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
+///   chain that `table` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
 ///   all that it has published, no reference to one of them has been given out, and no other value
 ///   has them in its range.
 pub(crate) struct Slots<'a, T, M> {
-    entries: &'a Entries<T, M>,
+    table: &'a BlockTable<T, M>,
     range: Range<usize>,
     borrow: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
-    const PER_BLOCK: usize = Entries::<T, M>::COUNT_PER_BLOCK;
+    const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
     /// The next `count` slots behind the last entry. Blocks for them have been reserved.
-    fn new(entries: &'a mut Entries<T, M>, count: usize) -> Self {
-        let start = match entries.linked.checked_sub(1) {
-            Some(last) => last * Self::PER_BLOCK + entries.count(last),
+    fn new(table: &'a mut BlockTable<T, M>, count: usize) -> Self {
+        let start = match table.linked().checked_sub(1) {
+            Some(last) => last * Self::PER_BLOCK + table.count(last),
             None => 0,
         };
         // INVARIANT (P1): the argument is the exclusive borrow; nothing has been given out.
-        Self { entries, range: start..start + count, borrow: PhantomData }
+        Self { table, range: start..start + count, borrow: PhantomData }
     }
 
     /// How many slots there are.
@@ -50,11 +53,11 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
     /// The first `count` slots, and the others.
     pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
         assert!(count <= self.len(), "there are not as many slots");
-        let Self { entries, range, borrow } = self;
+        let Self { table, range, borrow } = self;
         let middle = range.start + count;
         // INVARIANT (P1): each slot is in one of the two ranges.
-        let front = Self { entries, range: range.start..middle, borrow };
-        (front, Self { entries, range: middle..range.end, borrow })
+        let front = Self { table, range: range.start..middle, borrow };
+        (front, Self { table, range: middle..range.end, borrow })
     }
 
     /// Takes those slots out that are in one block with the first. They hold entries of any value.
@@ -65,7 +68,7 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         let (position, offset) =
             (self.range.start / Self::PER_BLOCK, self.range.start % Self::PER_BLOCK);
         let count = self.range.len().min(Self::PER_BLOCK - offset);
-        let first = self.entries.entries(position);
+        let first = self.table.first_slot(position);
         // INVARIANT (P1): the slots leave the range before they are given out.
         self.range.start += count;
         // SAFETY: the offset is less than `COUNT_PER_BLOCK`, and that many entries fit in a block.
@@ -85,7 +88,7 @@ impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
     /// Blocks for them have been reserved. What was written before is published first.
     pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(Slots<'_, T, M>)) {
         self.publish();
-        fill(Slots::new(&mut self.chain().entries, count));
+        fill(Slots::new(&mut self.chain().table, count));
         // The block that is open will not be the last one any more (A1).
         self.close();
         self.chain().publish_more(count);
@@ -100,18 +103,16 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Makes `count` more entries part of the chain, which have been written behind the last: block
     /// by block, as one thread would have done it.
     fn publish_more(&mut self, count: usize) {
-        let per_block = Entries::<T, M>::COUNT_PER_BLOCK;
+        let per_block = BlockTable::<T, M>::COUNT_PER_BLOCK;
         let mut left = count;
         while left > 0 {
-            let linked = self.entries.linked;
+            let linked = self.linked();
             let (position, published) = match linked.checked_sub(1) {
-                Some(last) if self.entries.count(last) < per_block => {
-                    (last, self.entries.count(last))
-                }
+                Some(last) if self.table.count(last) < per_block => (last, self.table.count(last)),
                 _ => (linked, 0),
             };
-            if let Some(block) = self.entries.blocks.get(position + BLOCKS_AHEAD) {
-                prefetch(block.as_ptr());
+            if position + BLOCKS_AHEAD < self.table.block_count() {
+                prefetch(self.table.block(position + BLOCKS_AHEAD).as_ptr());
             }
             let now = left.min(per_block - published);
             self.publish(position, published + now);

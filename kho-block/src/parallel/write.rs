@@ -1,0 +1,166 @@
+//! Writing on several threads.
+
+use core::iter;
+use core::slice;
+
+use rayon::iter::plumbing::{Consumer, Folder, Reducer};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator};
+
+use crate::entry::Entry;
+use crate::error::ReserveError;
+use crate::memory::BlockMemory;
+use crate::raw::Slots;
+use crate::set::{BlockSet, Writer};
+
+impl<T: Entry + Send + Sync, M: BlockMemory> BlockSet<T, M> {
+    /// Appends all entries of a parallel iterator, or none, written by several threads. See
+    /// [`Writer::par_extend`].
+    ///
+    /// # Errors
+    /// The set can't grow by as many entries; it has not changed.
+    ///
+    /// # Panics
+    /// As for [`Writer::par_extend`].
+    pub fn par_extend<I>(&mut self, entries: I) -> Result<(), ReserveError>
+    where
+        I: IntoParallelIterator<Item = T, Iter: IndexedParallelIterator>,
+    {
+        self.writer().par_extend(entries)
+    }
+}
+
+impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
+    /// Appends all entries of a parallel iterator, or none.
+    ///
+    /// Several threads write the entries, in their order. When all are written, this thread publishes
+    /// block after block. What was pushed before is published first. No block is allocated if the
+    /// [capacity](BlockSet::capacity) is enough.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// use rayon::prelude::*;
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    ///
+    /// let memory = HeapMemory::new();
+    /// let mut set = BlockSet::new_in(&memory);
+    /// let mut writer = set.writer();
+    /// writer.push(Slot { value: 0 })?;
+    /// let rest = (1..100_000_u32).into_par_iter();
+    /// writer.par_extend(rest.map(|value| Slot { value: value.into() }))?;
+    /// drop(writer);
+    /// assert_eq!(set[77_777].value, 77_777);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The set can't grow by as many entries. What was pushed before stays.
+    ///
+    /// # Panics
+    /// The iterator panics, or returns more or fewer entries than it said. Then none of them becomes
+    /// part of the set; the blocks that were reserved for them stay with it.
+    pub fn par_extend<I>(&mut self, entries: I) -> Result<(), ReserveError>
+    where
+        I: IntoParallelIterator<Item = T, Iter: IndexedParallelIterator>,
+    {
+        let entries = entries.into_par_iter();
+        let count = entries.len();
+        self.try_reserve(count)?;
+        self.appender.fill(count, |slots| {
+            let written = entries.drive(Fill(slots));
+            assert_eq!(written, count, "the parallel iterator gave fewer entries than it said");
+        });
+        Ok(())
+    }
+}
+
+/// Why a parallel iterator that gives more entries than there are slots panics.
+const TOO_MANY: &str = "the parallel iterator gave more entries than it said";
+
+/// Fills slots; the result is how many. More than there are is a panic, so if as many were filled as
+/// there are, each was.
+struct Fill<'a, T, M>(Slots<'a, T, M>);
+
+impl<'a, T: Entry + Send + Sync, M: BlockMemory> Consumer<T> for Fill<'a, T, M> {
+    type Folder = FillFolder<'a, T, M>;
+    type Reducer = Sum;
+    type Result = usize;
+
+    fn split_at(self, index: usize) -> (Self, Self, Sum) {
+        assert!(index <= self.0.len(), "{TOO_MANY}");
+        let (front, back) = self.0.split_at(index);
+        (Self(front), Self(back), Sum)
+    }
+
+    fn into_folder(self) -> Self::Folder {
+        FillFolder { count: self.0.len(), run: [].iter_mut(), rest: self.0 }
+    }
+
+    fn full(&self) -> bool {
+        false
+    }
+}
+
+struct FillFolder<'a, T, M> {
+    /// The slots that are left in the current block.
+    run: slice::IterMut<'a, T>,
+    /// The slots after them.
+    rest: Slots<'a, T, M>,
+    /// How many slots there were at first.
+    count: usize,
+}
+
+impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
+    type Result = usize;
+
+    fn consume(self, entry: T) -> Self {
+        self.consume_iter(iter::once(entry))
+    }
+
+    fn consume_iter<I: IntoIterator<Item = T>>(self, entries: I) -> Self {
+        // One by one, since `rest` is passed by reference and the others are to stay in registers.
+        let Self { mut run, mut rest, count } = self;
+        entries.into_iter().for_each(|entry| {
+            let slot = match run.next() {
+                Some(slot) => slot,
+                None => {
+                    let slot;
+                    (slot, run) = next_block(&mut rest);
+                    slot
+                }
+            };
+            *slot = entry;
+        });
+        Self { run, rest, count }
+    }
+
+    fn complete(self) -> usize {
+        self.count - self.rest.len() - self.run.len()
+    }
+
+    fn full(&self) -> bool {
+        false
+    }
+}
+
+/// The next slot, and those after it in its block.
+// Out of line, for it is rare.
+#[cold]
+#[inline(never)]
+fn next_block<'a, T: Entry, M: BlockMemory>(
+    slots: &mut Slots<'a, T, M>,
+) -> (&'a mut T, slice::IterMut<'a, T>) {
+    let mut run = slots.next_run().expect(TOO_MANY).iter_mut();
+    let first = run.next().expect("a run has at least one slot");
+    (first, run)
+}
+
+/// Adds up how many slots were filled.
+struct Sum;
+
+impl Reducer<usize> for Sum {
+    fn reduce(self, front: usize, back: usize) -> usize {
+        front + back
+    }
+}
