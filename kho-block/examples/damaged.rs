@@ -19,9 +19,7 @@ struct Record {
 fn main() -> Result<(), Box<dyn Error>> {
     let memory = MemfdMemory::new("records")?;
     let mut records = BlockSet::new_in(&memory);
-    for number in 0..2000 {
-        records.push(Record { number })?;
-    }
+    records.try_extend((0..2000).map(|number| Record { number }))?;
     let third = records.blocks().nth(2).ok_or("the set is too small")?;
     let head = records.hand_over();
 

@@ -30,9 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sessions = BlockSet::new_in(&memory);
     for (name, count) in [("vm1", 3), ("vm2", 1000), ("idle", 0)] {
         let mut files = BlockSet::new_in(&memory);
-        for token in 0..count {
-            files.push(File { token })?;
-        }
+        files.try_extend((0..count).map(|token| File { token }))?;
         // The inner set is handed over first: its head is a field of the outer entry.
         sessions.push(Session { name: text::to_field(name)?, files: files.hand_over() })?;
     }

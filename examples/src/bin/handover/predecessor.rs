@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use kho_block::bytemuck::{Zeroable as _, bytes_of};
 use kho_block::{BlockSet, Entry, MemfdMemory, ReserveError, SetHead};
 use kho_examples::entries::{Mapping, Missed, OpenFile, Process};
-use kho_examples::live::LiveProcess;
+use kho_examples::live::{LiveFile, LiveMapping, LiveProcess};
 use kho_examples::proc_table;
 use kho_examples::progress::Progress;
 use kho_examples::room::Room;
@@ -150,7 +150,8 @@ impl<'m> Reserved<'m> {
 
         let mut writer = self.processes.writer();
         for (process, (mut files, mut mappings)) in source.processes.iter().zip(self.nested) {
-            write_nested(process, &mut files, &mut mappings)?;
+            files.try_extend(process.files.iter().map(LiveFile::to_entry))?;
+            mappings.try_extend(process.mappings.iter().map(LiveMapping::to_entry))?;
             blocks += files.block_count() + mappings.block_count();
             file_count += files.len();
             mapping_count += mappings.len();
@@ -189,21 +190,4 @@ fn reserve<T: Entry>(memory: &MemfdMemory, count: usize) -> Result<Set<'_, T>, R
     set.set_block_limit(BLOCK_LIMIT);
     set.try_reserve(count)?;
     Ok(set)
-}
-
-fn write_nested(
-    process: &LiveProcess,
-    files: &mut Set<'_, OpenFile>,
-    mappings: &mut Set<'_, Mapping>,
-) -> anyhow::Result<()> {
-    let mut writer = files.writer();
-    for file in &process.files {
-        writer.push_within_capacity(file.to_entry())?;
-    }
-    drop(writer);
-    let mut writer = mappings.writer();
-    for mapping in &process.mappings {
-        writer.push_within_capacity(mapping.to_entry())?;
-    }
-    Ok(())
 }
