@@ -20,8 +20,7 @@ struct MemorySlot {
 fn main() -> Result<(), Box<dyn Error>> {
     // The predecessor reserves blocks while its guest runs, and fills them while the guest is stopped.
     let memory = MemfdMemory::new("slots")?;
-    let mut slots = BlockSet::new_in(&memory);
-    slots.try_reserve(1000)?;
+    let mut slots = BlockSet::try_with_capacity_in(&memory, 1000)?;
     let mut writer = slots.writer();
     for slot in 0..1000 {
         writer.push_within_capacity(MemorySlot { guest_address: slot << 30, bytes: 1 << 30 })?;

@@ -107,20 +107,15 @@ struct Module<M: BlockMemory> {
 }
 
 impl<M: BlockMemory + Clone> Module<M> {
-    /// Reserves room for the whole guest. If one set gets none, the blocks of the others are freed as
-    /// those are dropped.
+    /// Reserves room for the whole guest. If one set gets none, the sets before it are dropped, which
+    /// frees their blocks.
     fn prepare(memory: M, guest: &Guest) -> Result<Self, ReserveError> {
-        let mut module = Self {
-            machine: BlockSet::new_in(memory.clone()),
-            vcpus: BlockSet::new_in(memory.clone()),
-            slots: BlockSet::new_in(memory.clone()),
-            devices: BlockSet::new_in(memory),
-        };
-        module.machine.try_reserve(1)?;
-        module.vcpus.try_reserve(guest.vcpus.len())?;
-        module.slots.try_reserve(guest.slots.len())?;
-        module.devices.try_reserve(guest.devices.len())?;
-        Ok(module)
+        Ok(Self {
+            machine: BlockSet::try_with_capacity_in(memory.clone(), 1)?,
+            vcpus: BlockSet::try_with_capacity_in(memory.clone(), guest.vcpus.len())?,
+            slots: BlockSet::try_with_capacity_in(memory.clone(), guest.slots.len())?,
+            devices: BlockSet::try_with_capacity_in(memory, guest.devices.len())?,
+        })
     }
 
     /// Stops the guest and saves its state. After an error the guest runs, and the sets are empty and
