@@ -1,7 +1,8 @@
-//! Captured physical memory.
+//! A dump of physical memory.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use thiserror::Error;
 
@@ -10,42 +11,43 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, readable_debug};
 
-/// A read-only image of physical memory: pieces of bytes, each with its address.
+/// A dump of physical memory: pieces of bytes, each with its address.
 ///
-/// Pieces may be borrowed or owned, of any length, and added in any order. A
-/// [`SetView`](crate::SetView) needs each block in one piece, aligned for its entries; a
-/// [`ForeignSet`](crate::ForeignSet) does not mind.
+/// Pieces may be borrowed or owned, of any length, and are added in any order. A
+/// [`SetView`](crate::SetView) needs each block in one piece that is aligned for the entries. A
+/// [`ForeignSet`](crate::ForeignSet) reads blocks across pieces, at any alignment.
 ///
 /// ```
 /// use kho_block::{DumpMemory, PhysAddr, ReadMemory};
 ///
 /// let page = [7; 4096];
-/// let mut image = DumpMemory::new();
-/// image.insert(PhysAddr::new(0x1000), &page[..])?;
+/// let mut dump = DumpMemory::new();
+/// dump.insert(PhysAddr::new(0x1000), &page[..])?;
 ///
 /// let mut bytes = [0; 2];
-/// image.read(PhysAddr::new(0x1ffe), &mut bytes)?;
+/// dump.read(PhysAddr::new(0x1ffe), &mut bytes)?;
 /// assert_eq!(bytes, [7, 7]);
-/// assert!(image.read(PhysAddr::new(0x1fff), &mut bytes).is_err());
+/// assert!(dump.read(PhysAddr::new(0x1fff), &mut bytes).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DumpMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
-    /// By address: without overlap, none empty, none past the end of the address space.
+    /// The pieces by address. They do not overlap, none is empty, and none passes the end of the
+    /// address space.
     pieces: BTreeMap<u64, Cow<'a, [u8]>>,
 }
 
-/// A piece could not be added to an [`DumpMemory`].
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+/// A piece could not be added to a [`DumpMemory`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum DumpError {
-    /// Some of its bytes are in the image already.
+    /// The dump has some of the piece's bytes already.
     #[error("the piece at {addr} overlaps another")]
     Overlap {
         /// Address of the piece.
         addr: PhysAddr,
     },
-    /// It would pass the end of the address space.
+    /// The piece would pass the end of the address space.
     #[error("the piece at {addr} passes the end of the address space")]
     PastEnd {
         /// Address of the piece.
@@ -56,7 +58,7 @@ pub enum DumpError {
 readable_debug!(DumpError);
 
 impl<'a> DumpMemory<'a> {
-    /// An empty image with blocks of 4 KiB.
+    /// Returns an empty dump with blocks of 4 KiB.
     #[must_use]
     pub const fn new() -> Self {
         Self::new_with_block_size()
@@ -64,17 +66,17 @@ impl<'a> DumpMemory<'a> {
 }
 
 impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
-    /// An empty image with blocks of `BLOCK_SIZE` bytes.
+    /// Returns an empty dump with blocks of `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn new_with_block_size() -> Self {
         const { assert_block_size(BLOCK_SIZE) };
         Self { pieces: BTreeMap::new() }
     }
 
-    /// Adds the bytes at `addr`.
+    /// Adds a piece at `addr`.
     ///
     /// # Errors
-    /// They overlap what is there, or pass the end of the address space.
+    /// The piece overlaps another, or passes the end of the address space. The dump stays as it is.
     pub fn insert(
         &mut self,
         addr: PhysAddr,
@@ -83,7 +85,7 @@ impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
         let (start, bytes) = (addr.get(), bytes.into());
         let Some(distance) = (bytes.len() as u64).checked_sub(1) else { return Ok(()) };
         let last = start.checked_add(distance).ok_or(DumpError::PastEnd { addr })?;
-        // Of the pieces that start before the end of this one, the last is the one to overlap it.
+        // Of the pieces that start before the end of this one, only the last can overlap it.
         if let Some((before, held)) = self.pieces.range(..=last).next_back() {
             if before + (held.len() as u64 - 1) >= start {
                 return Err(DumpError::Overlap { addr });
@@ -93,12 +95,12 @@ impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
         Ok(())
     }
 
-    /// The pieces, by address.
+    /// Returns an iterator over the pieces and their addresses, lowest address first.
     pub fn pieces(&self) -> impl ExactSizeIterator<Item = (PhysAddr, &[u8])> {
         self.pieces.iter().map(|(start, bytes)| (PhysAddr::new(*start), &**bytes))
     }
 
-    /// The bytes from `addr` to the end of the piece that holds it.
+    /// Returns the bytes from `addr` to the end of its piece; none if `addr` is right after one.
     fn rest_of_piece(&self, addr: u64) -> Option<&[u8]> {
         let (start, bytes) = self.pieces.range(..=addr).next_back()?;
         bytes.get(usize::try_from(addr - start).ok()?..)
@@ -108,6 +110,14 @@ impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
 impl<const BLOCK_SIZE: usize> Default for DumpMemory<'_, BLOCK_SIZE> {
     fn default() -> Self {
         Self::new_with_block_size()
+    }
+}
+
+// Without the bytes, which may be many.
+impl<const BLOCK_SIZE: usize> fmt::Debug for DumpMemory<'_, BLOCK_SIZE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len: usize = self.pieces.values().map(|bytes| bytes.len()).sum();
+        f.debug_struct("DumpMemory").field("pieces", &self.pieces.len()).field("len", &len).finish()
     }
 }
 

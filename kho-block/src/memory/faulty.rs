@@ -1,4 +1,4 @@
-//! A memory that runs out of blocks when told to.
+//! A memory whose allocations fail when a test asks for it.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -7,8 +7,9 @@ use super::{BlockMemory, ClaimVisitor, ReadMemory};
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 
-/// A memory around another that runs out of blocks when told to, and counts what is asked of it:
-/// for tests of code that must give back what it reserved.
+/// A memory whose allocations fail when a test asks for it, and which counts reads and claims.
+///
+/// It wraps another memory. Use it to test that code gives back what it reserved.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -28,46 +29,56 @@ use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 #[derive(Debug)]
 pub struct FaultyMemory<M> {
     inner: M,
-    allocations_left: AtomicUsize,
+    blocks_left: AtomicUsize,
     claims: AtomicUsize,
     reads: AtomicUsize,
 }
 
 impl<M> FaultyMemory<M> {
-    /// A memory that fails in nothing yet.
+    /// Wraps a memory. No allocation fails yet.
     pub const fn new(inner: M) -> Self {
         Self {
             inner,
-            allocations_left: AtomicUsize::new(usize::MAX),
+            blocks_left: AtomicUsize::new(usize::MAX),
             claims: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
         }
     }
 
-    /// Lets `allocations` more allocations succeed; those after them fail. [`usize::MAX`] lets
-    /// all succeed.
-    pub fn fail_after(&self, allocations: usize) {
-        self.allocations_left.store(allocations, Relaxed);
+    /// Lets `blocks` more blocks be allocated, after which allocations fail.
+    ///
+    /// With [`usize::MAX`] none fails.
+    pub fn fail_after(&self, blocks: usize) {
+        self.blocks_left.store(blocks, Relaxed);
     }
 
-    /// How many claims were tried so far.
+    /// Returns how many blocks were asked for by claims so far.
+    #[must_use]
     pub fn claims(&self) -> usize {
         self.claims.load(Relaxed)
     }
 
-    /// How many reads were tried so far.
+    /// Returns how many reads were tried so far.
+    #[must_use]
     pub fn reads(&self) -> usize {
         self.reads.load(Relaxed)
     }
 
-    /// The memory inside, alone again.
+    /// Returns the wrapped memory.
+    #[must_use]
     pub fn into_inner(self) -> M {
         self.inner
     }
 
-    /// The memory inside.
+    /// Returns a reference to the wrapped memory.
     pub const fn inner(&self) -> &M {
         &self.inner
+    }
+}
+
+impl<M: Default> Default for FaultyMemory<M> {
+    fn default() -> Self {
+        Self::new(M::default())
     }
 }
 
@@ -84,7 +95,7 @@ impl<M: ReadMemory> ReadMemory for FaultyMemory<M> {
     }
 }
 
-// SAFETY: what succeeds comes from the memory inside, which gives the guarantees.
+// SAFETY: what succeeds comes from the wrapped memory, which gives the guarantees.
 unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
     fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
     where
@@ -94,7 +105,7 @@ unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
             if left == usize::MAX { left } else { left.saturating_sub(count) }
         };
         let left = self
-            .allocations_left
+            .blocks_left
             .fetch_update(Relaxed, Relaxed, |left| Some(after(left)))
             .unwrap_or_else(|left| left);
         self.inner.allocate(count.min(left), visit)?;

@@ -1,4 +1,4 @@
-//! The lock around a memory's states: a mutex where threads exist, a cell where they don't.
+//! The lock of a memory: a mutex with the feature `std`, a cell without.
 
 /// Exclusive access to a value behind a shared reference.
 pub(super) struct Lock<T>(Inner<T>);
@@ -13,10 +13,13 @@ impl<T> Lock<T> {
         Self(Inner::new(value))
     }
 
-    /// Runs `f` while nobody else has the value.
+    /// Calls `f` with the value, which nobody else can access meanwhile.
+    ///
+    /// # Panics
+    /// Without the feature `std`: `f` locks the same value again. With it, this may deadlock.
     #[inline]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // The states are whole after every step, so a panic elsewhere leaves nothing to fear.
+        // What memories keep in a lock is valid after every step, so a panic leaves nothing broken.
         #[cfg(feature = "std")]
         let mut value = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[cfg(not(feature = "std"))]

@@ -1,30 +1,35 @@
-//! Sizes of the machine's pages, asked for and not assumed.
+//! The sizes of the machine's pages.
 
+use core::ops::RangeInclusive;
 use std::fs;
 use std::sync::OnceLock;
 
-/// The largest huge page that is worth placing memory for. With pages of 64 KiB one has 512 MiB.
-const MOST: usize = 32 << 20;
-const LEAST: usize = 64 << 10;
+/// The sizes of huge pages in bytes that a file may grow by. Where pages have 64 KiB, a huge page
+/// has 512 MiB, which is too much.
+const USABLE: RangeInclusive<usize> = 64 << 10..=32 << 20;
 
 /// Returns the size in bytes of the huge pages that the kernel makes of small ones: 2 MiB where pages
-/// have 4 KiB, 32 MiB for 16 KiB. `None` where it makes none, or such as are too large to grow a file by.
+/// have 4 KiB, 32 MiB where they have 16 KiB.
 ///
-/// Source: Linux, `Documentation/admin-guide/mm/transhuge.rst`.
+/// Returns `None` if the kernel makes none, or if they are too large for a file to grow by.
+///
+/// # References
+///
+/// Linux, `Documentation/admin-guide/mm/transhuge.rst`.
 pub(super) fn huge_page_size() -> Option<usize> {
     static SIZE: OnceLock<Option<usize>> = OnceLock::new();
     *SIZE.get_or_init(|| {
         let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
         let size: usize = text.trim().parse().ok()?;
-        (size.is_power_of_two() && (LEAST..=MOST).contains(&size)).then_some(size)
+        (size.is_power_of_two() && USABLE.contains(&size)).then_some(size)
     })
 }
 
-/// Returns the size in bytes of the machine's pages.
-// Not by rustix, which reads what valgrind hides.
+/// Returns the size of the machine's pages in bytes: sysconf(3).
+// Not by rustix, which reads the auxiliary vector, and valgrind hides it.
 #[cfg(feature = "memfd")]
 pub(super) fn page_size() -> usize {
-    // SAFETY: the call reads a constant of the system's.
+    // SAFETY: the call reads a constant of the system.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).expect("pages have a size")
 }

@@ -1,13 +1,15 @@
-//! One piece of borrowed memory; needs no allocator.
+//! Borrowed memory in one piece, which needs no allocator.
+
+use core::fmt;
 
 use super::{ReadMemory, StableMemory};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 
-/// Bytes in a row, the first of them at a given address: a dump, a mapping, a file in memory.
+/// Borrowed bytes in one piece, such as a dump, a mapping, or a file that was read.
 ///
-/// Where there are several pieces, see [`DumpMemory`](crate::DumpMemory).
+/// [`DumpMemory`](crate::DumpMemory) is for several pieces.
 ///
 /// ```
 /// use kho_block::{PhysAddr, ReadMemory, SliceMemory};
@@ -19,14 +21,14 @@ use crate::error::{ReadError, ReadErrorKind};
 /// assert_eq!(two, [3, 4]);
 /// # Ok::<(), kho_block::ReadError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct SliceMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     base: PhysAddr,
     bytes: &'a [u8],
 }
 
 impl<'a> SliceMemory<'a> {
-    /// Memory that starts at `base`, with blocks of 4 KiB.
+    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of 4 KiB.
     #[must_use]
     pub const fn new(base: PhysAddr, bytes: &'a [u8]) -> Self {
         Self::new_with_block_size(base, bytes)
@@ -34,11 +36,22 @@ impl<'a> SliceMemory<'a> {
 }
 
 impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
-    /// Memory that starts at `base`, with blocks of `BLOCK_SIZE` bytes.
+    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of
+    /// `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn new_with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
         const { assert_block_size(BLOCK_SIZE) };
         Self { base, bytes }
+    }
+}
+
+// Without the bytes, which may be many.
+impl<const BLOCK_SIZE: usize> fmt::Debug for SliceMemory<'_, BLOCK_SIZE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SliceMemory")
+            .field("base", &self.base)
+            .field("len", &self.bytes.len())
+            .finish()
     }
 }
 

@@ -129,3 +129,15 @@ fn nothing_is_a_piece_of_nothing() {
     assert_eq!(image.pieces().len(), 1);
     assert!(image.read(at(0xdead), &mut []).is_ok());
 }
+
+/// `Debug` tells what there is, and not byte by byte.
+#[test]
+fn debug_is_short() {
+    let mut dump = DumpMemory::new();
+    dump.insert(at(0x1000), vec![1; 0x1000]).unwrap();
+    dump.insert(at(0x5000), vec![2; 0x10_0000]).unwrap();
+    let text = format!("{dump:?}");
+    assert_eq!(text, format!("DumpMemory {{ pieces: 2, len: {} }}", 0x10_1000));
+    let slice = kho_block::SliceMemory::new(at(0x1000), &[7; 10_000]);
+    assert_eq!(format!("{slice:?}"), "SliceMemory { base: PhysAddr(0x1000), len: 10000 }");
+}
