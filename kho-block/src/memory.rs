@@ -2,9 +2,9 @@
 //!
 //! | trait | what it promises | what is built on it |
 //! |---|---|---|
-//! | [`ReadMemory`] | bytes can be copied out | [`ChainWalk`](crate::ChainWalk), [`ForeignSet`](crate::ForeignSet) |
-//! | [`StableMemory`] | bytes can be borrowed | [`SetView`](crate::SetView) |
-//! | [`BlockMemory`] | blocks can be owned | [`BlockSet`](crate::BlockSet) |
+//! | [`ReadMemory`] | bytes can be copied out | `ChainWalk`, `ForeignSet` |
+//! | [`StableMemory`] | bytes can be borrowed | `SetView` |
+//! | [`BlockMemory`] | blocks can be owned | `BlockSet` |
 
 use core::ptr::NonNull;
 
@@ -81,8 +81,8 @@ pub trait ReadMemory {
     /// Some of the bytes are not there, or they could not be read. `buf` then holds any bytes.
     fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError>;
 
-    /// Returns the first address at or after `addr` whose byte may be readable, or `None` if there is
-    /// none.
+    /// Returns the first address at or after `addr` whose byte may be readable, or `None` if there
+    /// is none.
     ///
     /// Searches skip gaps with it, so they cost what there is to read, whatever lies between. By
     /// default every address may be readable. A wrong answer hides bytes from searches and does no
@@ -274,8 +274,8 @@ macro_rules! forward {
         }
 
         $(#[$attr])*
-        // SAFETY: every call goes to the same memory, which gives the guarantees; a pointer to it keeps
-        // it alive (G1) and stands for the same blocks (G6).
+        // SAFETY: every call goes to the same memory, which gives the guarantees; a pointer to it
+        // keeps it alive (G1) and stands for the same blocks (G6).
         unsafe impl<M: BlockMemory> BlockMemory for $pointer {
             fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
             where

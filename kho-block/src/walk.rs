@@ -234,8 +234,8 @@ impl ChainCheck {
 ///
 /// Brent's method finds a cycle some laps late, or the limit is reached first. The exact error names
 /// the block that the chain first came back to.
-// Inlined, and the search is not: an error whose address is taken would be kept in memory while
-// there is none, which costs a restore 15 % more instructions.
+// The search is a function of its own that takes no error. An error whose address is taken would be
+// kept in memory also while there is none, which costs each block of a restore some instructions.
 #[cfg(feature = "alloc")]
 #[inline]
 pub(crate) fn exact_error(

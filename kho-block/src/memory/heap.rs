@@ -132,7 +132,8 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         Ok(())
     }
 
-    /// Puts up to `wanted` free blocks in `batch`, which owns them; if there is none, grows for as many.
+    /// Puts up to `wanted` free blocks in `batch`, which owns them; if there is none, grows for as
+    /// many.
     fn take_free(&mut self, batch: &mut Batch, wanted: usize) -> Result<(), AllocError> {
         while batch.is_empty() {
             while batch.len() < wanted.min(BATCH) {

@@ -61,8 +61,8 @@ impl Ledger {
         }
     }
 
-    /// Returns a ledger of `len` unbacked blocks, which may have been in use before. It takes memory
-    /// for those whose state changes.
+    /// Returns a ledger of `len` unbacked blocks, which may have been in use before. It takes
+    /// memory for those whose state changes.
     #[cfg(feature = "memfd")]
     pub(super) fn unbacked(len: usize) -> Result<Self, AllocErrorKind> {
         let states = Packed::zeros(len).ok_or(AllocErrorKind::OutOfMemory)?;

@@ -27,9 +27,9 @@ pub use split::split_pages;
 /// guest. [`split_pages`] takes single pages out of such memory.
 ///
 /// Pages are allocated in the order in which they were [added as free](Self::add_free); a page that
-/// is freed comes after all others. Pages that were [added as preserved](Self::add_preserved) can be
-/// read, claimed and rewritten. Dropping the memory ends the loan, and what was written stays in the
-/// pages.
+/// is freed comes after all others. Pages that were [added as preserved](Self::add_preserved) can
+/// be read, claimed and rewritten. Dropping the memory ends the loan, and what was written stays in
+/// the pages.
 ///
 /// `Send` and `Sync` with the feature `std`.
 ///
@@ -325,8 +325,8 @@ unsafe impl<const BLOCK_SIZE: usize> BlockMemory for PageMemory<'_, BLOCK_SIZE> 
         for _ in 0..count {
             let block = self.pages.with(Pages::allocate);
             let block = block.ok_or(AllocError::new(AllocErrorKind::Full))?;
-            // SAFETY: the page was free, so it is this caller's alone, and has a block's length (the
-            // invariant of `Page`).
+            // SAFETY: the page was free, so it is this caller's alone, and has a block's length
+            // (the invariant of `Page`).
             unsafe { block.write_bytes(0, BLOCK_SIZE) };
             visit(block);
         }

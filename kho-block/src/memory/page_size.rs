@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 /// has 512 MiB, which is too much.
 const USABLE: RangeInclusive<usize> = 64 << 10..=32 << 20;
 
-/// Returns the size in bytes of the huge pages that the kernel makes of small ones: 2 MiB where pages
-/// have 4 KiB, 32 MiB where they have 16 KiB.
+/// Returns the size in bytes of the huge pages that the kernel makes of small ones: 2 MiB where
+/// pages have 4 KiB, 32 MiB where they have 16 KiB.
 ///
 /// Returns `None` if the kernel makes none, or if they are too large for a file to grow by.
 ///

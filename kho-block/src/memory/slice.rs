@@ -28,7 +28,8 @@ pub struct SliceMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
 }
 
 impl<'a> SliceMemory<'a> {
-    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of 4 KiB.
+    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of 4
+    /// KiB.
     #[must_use]
     pub const fn new(base: PhysAddr, bytes: &'a [u8]) -> Self {
         Self::new_with_block_size(base, bytes)

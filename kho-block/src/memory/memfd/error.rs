@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use crate::error::readable_debug;
 
-/// A memfd could not be used.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+/// A memfd could not be created, opened or sealed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum MemfdError {
-    /// A system call failed for a reason that has no name here.
+    /// A system call failed for a reason that has no variant of its own.
     #[error("{call} failed: {}", Errno::from_raw_os_error(*errno))]
     System {
         /// Name of the call.
@@ -18,14 +18,16 @@ pub enum MemfdError {
         /// The system's error number.
         errno: i32,
     },
-    /// The descriptor is not that of a memfd.
-    #[error("the descriptor is not that of a memfd")]
+    /// The descriptor does not refer to a memfd.
+    #[error("the descriptor does not refer to a memfd")]
     NotMemfd,
-    /// The memfd consists of huge pages of a pool (`MFD_HUGETLB`). The kernel maps such a file up to
-    /// the end of a huge page, and does not preserve it across a live update.
+    /// The memfd consists of huge pages from a pool (`MFD_HUGETLB`).
+    ///
+    /// The kernel maps such a file up to the end of a huge page, and does not preserve it across a
+    /// live update.
     #[error("the memfd is in hugetlbfs (MFD_HUGETLB)")]
     HugeTlb,
-    /// The descriptor only names the file (`O_PATH`).
+    /// The descriptor only names the file, and can't read or write it (`O_PATH`).
     #[error("the descriptor only names the file (O_PATH)")]
     PathOnly,
     /// The descriptor is open for reading only.
@@ -34,58 +36,58 @@ pub enum MemfdError {
     /// The descriptor is open for writing only.
     #[error("the descriptor is open for writing only")]
     WriteOnly,
-    /// No seal can be added: the memfd was made without `MFD_ALLOW_SEALING`, or its seals are sealed
-    /// (`F_SEAL_SEAL`).
-    #[error("no seal can be added to the file (F_SEAL_SEAL)")]
+    /// No seal can be added to the memfd: it was created without `MFD_ALLOW_SEALING`, or its seals
+    /// are final (`F_SEAL_SEAL`).
+    #[error("no seal can be added to the memfd (F_SEAL_SEAL)")]
     NotSealable,
-    /// The file is not sealed against writing and shrinking, so its bytes may change.
+    /// The memfd is not sealed against writing and shrinking, so its bytes may change.
     #[error("the memfd is not sealed against writing and shrinking")]
     NotSealed,
-    /// The file is sealed against writing: it can be viewed, not claimed.
+    /// The memfd is sealed against writing, so it can be viewed but not claimed.
     #[error("the memfd is sealed against writing")]
     Sealed,
-    /// The file can't be sealed against writing while it is mapped for writing: by another memory,
-    /// another process, or a device.
+    /// The memfd can't be sealed against writing, since another memory, another process or a device
+    /// has it mapped for writing.
     #[error("something has the memfd mapped for writing (EBUSY)")]
     InUse,
-    /// The table of the file's blocks could not be allocated.
+    /// The table of the memfd's blocks could not be allocated.
     #[error("out of memory for the table of blocks")]
     OutOfMemory,
-    /// The process has no address space left for the mapping: see `ulimit -v`.
+    /// The process has no address space left for the mapping; see `ulimit -v`.
     #[error("no address space for a mapping of {len} bytes (RLIMIT_AS)")]
     AddressSpace {
         /// Length of the mapping in bytes.
         len: usize,
     },
-    /// The process may not make a file as long as one block: see `ulimit -f`.
+    /// The process may not create a file as long as one block; see `ulimit -f`.
     #[error("the process may not write files of {len} bytes (RLIMIT_FSIZE)")]
     FileSizeLimit {
-        /// The length that was needed, in bytes.
+        /// Length that was needed, in bytes.
         len: u64,
     },
-    /// The file's length is 0, or not a whole number of blocks.
+    /// The memfd's length is 0, or not a whole number of blocks.
     #[error("the memfd has {len} bytes, not a whole number of blocks")]
     Length {
-        /// Length of the file in bytes.
+        /// Length of the memfd in bytes.
         len: u64,
     },
 }
 
 impl MemfdError {
-    /// Returns what makes an error of a failed system call, for `map_err`.
+    /// Returns a function that turns the error number of `call` into an error, for `map_err`.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::System { call, errno: errno.raw_os_error() }
     }
 }
 
-/// A descriptor could not be made a memory. It is given back, for it may be the only one.
+/// A descriptor could not be opened as a memory. The error gives it back.
 #[derive(Error)]
 #[error("can't use the memfd: {error}")]
 #[non_exhaustive]
 pub struct FromFdError {
     /// Why the descriptor could not be used.
     pub error: MemfdError,
-    /// The descriptor, as it was passed; the file is not mapped. A seal that was added stays.
+    /// The descriptor that was passed. The file is not mapped. A seal that was added stays.
     pub fd: OwnedFd,
 }
 

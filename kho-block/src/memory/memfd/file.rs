@@ -1,6 +1,11 @@
-//! What is asked of a file before it is mapped, and how its length and memory change.
+//! The checks of a file before it is mapped, and the calls that change its length and its memory.
 //!
 //! H4: a descriptor from outside is mapped only after its kind, length and seals are known to fit.
+//!
+//! # References
+//!
+//! memfd_create(2), fcntl(2), fstatfs(2), fallocate(2), lseek(2), getrlimit(2). Linux:
+//! `mm/memfd.c`, `mm/shmem.c`.
 
 use core::ops::Range;
 
@@ -15,23 +20,24 @@ use rustix::process::{Resource, getrlimit};
 use super::error::MemfdError;
 use crate::memory::page_size::page_size;
 
-/// What `fstatfs` says of the file system of each memfd: `uapi/linux/magic.h`.
+/// The file systems that memfds are on, as fstatfs(2) tells them: Linux,
+/// `include/uapi/linux/magic.h`.
 const TMPFS_MAGIC: u32 = 0x0102_1994;
 const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
 
-/// What a descriptor has to be open for.
+/// The access that a descriptor needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
     ReadWrite,
 }
 
-/// Makes a memfd that can be sealed. The name shows in `/proc`.
+/// Creates a memfd that can be sealed. The name shows in `/proc`.
 pub(super) fn create(name: &str) -> Result<OwnedFd, MemfdError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let create = |flags| retry_on_intr(|| memfd_create(name, flags));
-    // Linux 7.2 hands a memfd's seals over, but not its mode: one that is sealed against
-    // execution comes out sealed against writing. So that is for systems that allow no other
+    // Linux 7.2 hands over a memfd's seals but not its mode, and a memfd that is sealed against
+    // execution comes out sealed against writing. So that is only for systems that allow no other
     // (sysctl vm.memfd_noexec). Kernels before 6.3 know neither flag.
     create(flags | MemfdFlags::EXEC)
         .or_else(|error| match error {
@@ -42,17 +48,18 @@ pub(super) fn create(name: &str) -> Result<OwnedFd, MemfdError> {
         .map_err(MemfdError::system("memfd_create"))
 }
 
-/// Checks that a descriptor is that of a memfd on tmpfs, open for what is needed. Returns the seals.
+/// Checks that a descriptor refers to a memfd on tmpfs, with the access that is needed. Returns the
+/// file's seals.
 ///
-/// What it finds stays: a file's kind and a descriptor's access do not change, and seals are only
-/// added.
+/// The result stays true: a file's kind and a descriptor's access do not change, and seals are
+/// never removed.
 pub(super) fn check(fd: BorrowedFd<'_>, access: Access) -> Result<SealFlags, MemfdError> {
     let flags = retry_on_intr(|| fcntl_getfl(fd)).map_err(MemfdError::system("fcntl"))?;
     if flags.contains(OFlags::PATH) {
         return Err(MemfdError::PathOnly);
     }
     let stat = retry_on_intr(|| fstatfs(fd)).map_err(MemfdError::system("fstatfs"))?;
-    // The field's type differs between architectures; magic numbers have 32 bits.
+    // The field's type depends on the architecture. Magic numbers have 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     match stat.f_type as u32 {
         TMPFS_MAGIC => {}
@@ -60,7 +67,7 @@ pub(super) fn check(fd: BorrowedFd<'_>, access: Access) -> Result<SealFlags, Mem
         _ => return Err(MemfdError::NotMemfd),
     }
     let seals = retry_on_intr(|| fcntl_get_seals(fd)).map_err(|errno| match errno {
-        // A directory, or another thing that tmpfs holds.
+        // A directory, or something else on tmpfs that is not a file.
         Errno::INVAL => MemfdError::NotMemfd,
         errno => MemfdError::system("fcntl")(errno),
     })?;
@@ -71,7 +78,7 @@ pub(super) fn check(fd: BorrowedFd<'_>, access: Access) -> Result<SealFlags, Mem
     }
 }
 
-/// Adds those seals that the file does not have.
+/// Adds the wanted seals that the file lacks.
 pub(super) fn add_seals(
     fd: BorrowedFd<'_>,
     seals: SealFlags,
@@ -80,7 +87,7 @@ pub(super) fn add_seals(
     if seals.contains(wanted) {
         return Ok(());
     }
-    // Nothing can be added to a file whose seals are sealed, not even what is there.
+    // With final seals none can be added, not even one that the file has.
     if seals.contains(SealFlags::SEAL) {
         return Err(MemfdError::NotSealable);
     }
@@ -96,21 +103,22 @@ pub(super) fn len(fd: BorrowedFd<'_>) -> Result<u64, MemfdError> {
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }
 
-/// Returns how long this process may make a file, in bytes. The kernel sends SIGXFSZ to a process that
-/// asks for more, so nobody should: getrlimit(2).
+/// Returns the length in bytes up to which this process may grow a file.
+///
+/// The kernel sends SIGXFSZ to a process that grows one further, so check before: getrlimit(2).
 pub(super) fn len_limit() -> u64 {
     getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
-/// Allocates the memory behind these bytes of the file, which gets longer where they pass its end.
-/// If it fails, some of them may have been.
+/// Allocates memory for a range of the file. The file grows if the range passes its end.
 ///
-/// H5: that this call succeeds is the proof that the memory is there.
+/// If it fails, a part of the range may have got memory. H5: only the success of this call proves
+/// that the memory is there.
 pub(super) fn allocate(fd: impl AsFd, bytes: Range<u64>) -> Result<(), Errno> {
     in_steps(bytes, |start, len| fallocate(&fd, FallocateFlags::empty(), start, len))
 }
 
-/// Passes the range to `allocate`, in steps that get smaller while signals interrupt them.
+/// Passes the range to `allocate` in steps, which get smaller as long as signals interrupt them.
 fn in_steps(
     bytes: Range<u64>,
     mut allocate: impl FnMut(u64, u64) -> Result<(), Errno>,
@@ -120,7 +128,7 @@ fn in_steps(
         step = step.min(bytes.end - start);
         match allocate(start, step) {
             Ok(()) => start += step,
-            // A signal undoes the step, so a smaller one is what gets through between two.
+            // A signal undoes the step. A smaller one may complete between two signals.
             Err(Errno::INTR) => step = (step / 2).max(page_size() as u64),
             Err(errno) => return Err(errno),
         }
@@ -128,8 +136,9 @@ fn in_steps(
     Ok(())
 }
 
-/// Passes to `visit` each range of the first `len` bytes that has memory behind it, in order. The file's
-/// position is left where it was.
+/// Passes each range of the first `len` bytes that has memory to `visit`, in order.
+///
+/// The file's position stays where it was.
 pub(super) fn for_each_backed(
     fd: BorrowedFd<'_>,
     len: usize,
@@ -137,7 +146,7 @@ pub(super) fn for_each_backed(
 ) -> Result<(), MemfdError> {
     let at = |from| match retry_on_intr(|| seek(fd, from)) {
         Ok(offset) => Ok(Some(offset)),
-        // There is no more before the end of the file: lseek(2).
+        // There is no more data before the end of the file.
         Err(Errno::NXIO) => Ok(None),
         Err(errno) => Err(MemfdError::system("lseek")(errno)),
     };
@@ -159,7 +168,7 @@ pub(super) fn for_each_backed(
 mod tests {
     use super::*;
 
-    /// Linux 6.1 answers EINTR to a process that gets signals; later ones go on.
+    /// A signal interrupts fallocate(2) on Linux 6.1, which returns EINTR. Later kernels go on.
     #[test]
     fn signals_make_steps_smaller() {
         let page = page_size() as u64;
@@ -174,7 +183,7 @@ mod tests {
         };
         assert_eq!(in_steps(page..100 * page, interrupted), Ok(()));
         assert_eq!(allocated, 100 * page);
-        // The smallest step is tried again, and another error ends it.
+        // The smallest step is tried again. Another error ends it.
         let mut answers = [Errno::INTR, Errno::INTR, Errno::NOSPC].into_iter();
         let answer = |_, _| answers.next().map_or(Ok(()), Err);
         assert_eq!(in_steps(0..page, answer), Err(Errno::NOSPC));

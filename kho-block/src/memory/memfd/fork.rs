@@ -1,16 +1,20 @@
-//! What a fork does to mappings that it must not inherit.
+//! Mappings that a child of `fork` does not inherit.
 //!
-//! A child that inherits a mapping of a file owns what is in the file as its parent does: two owners of
-//! each block (I2, I4). So such a mapping is not inherited (`MADV_DONTFORK`). That leaves two gaps, and
-//! handlers of `pthread_atfork` close both:
+//! A child that inherited a mapping of a file would own the blocks in it as its parent does, and
+//! each block would have two owners (I2, I4). So these mappings are not inherited
+//! (`MADV_DONTFORK`). That leaves two gaps, which handlers of `pthread_atfork` close:
 //!
-//! - between `mmap` and `madvise` another thread may fork: a fork waits while mappings change;
-//! - where the mapping was, the child has a hole, and might get other memory there, which pointers that
-//!   it inherited would then lead to: the child fills the hole with pages that can't be accessed,
+//! - Another thread may fork between `mmap` and `madvise`. So a fork waits while mappings change.
+//! - The child has a hole where the mapping was. If it got other memory there, pointers that it
+//!   inherited would lead to that. So the child fills the hole with pages that can't be accessed
 //!   before anything else runs in it.
 //!
-//! `fork` runs handlers. A child that was made by the system call itself has to do without: `clone` is
-//! called by unsafe code only, which can know about it.
+//! The handlers run in `fork`, and not in the system call `clone`. Only unsafe code makes that
+//! call, and has to know about this.
+//!
+//! # References
+//!
+//! madvise(2), fork(2), pthread_atfork(3).
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -21,26 +25,27 @@ use std::thread_local;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// A mapping that is not inherited: its address and its length in bytes.
+/// The address of a mapping and its length in bytes.
 pub(super) type Place = (usize, usize);
 
-/// All such mappings of this process. A fork waits for the lock.
+/// The mappings of this process that are not inherited. A fork waits for the lock.
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The lock, while this thread forks. Without a destructor, so that it is there for those of other
-    /// values, which may fork.
+    /// The lock, while this thread forks. It has no destructor, so it still exists while those of
+    /// other thread-local values run, which may fork.
     static HELD: RefCell<ManuallyDrop<Option<MutexGuard<'static, Vec<Place>>>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// Changes mappings while nobody forks. `change` adds to the list what it has mapped, and takes from it
-/// what it is about to unmap.
+/// Calls `change` while no thread can fork.
+///
+/// `change` adds to the list what it has mapped, and removes what it is about to unmap.
 pub(super) fn exclude<R>(change: impl FnOnce(&mut Vec<Place>) -> R) -> R {
     static HANDLERS: Once = Once::new();
     HANDLERS.call_once(|| {
-        // SAFETY: the handlers are functions of this program, and do what handlers may: they lock,
-        // unlock and map.
+        // SAFETY: the handlers are functions of this program. They only lock, unlock and map, which
+        // handlers may do.
         let result = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(in_child)) };
         assert_eq!(result, 0, "out of memory for the handlers of a fork");
     });
@@ -64,15 +69,15 @@ extern "C" fn in_child() {
         for &(start, len) in held.iter().flat_map(|places| places.iter()) {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
             let start = ptr::with_exposed_provenance_mut(start);
-            // SAFETY: nothing was there when the child began, and this maps over nothing else.
+            // SAFETY: nothing was there when the child began, and this replaces no other mapping.
             let filled = unsafe { mmap_anonymous(start, len, ProtFlags::empty(), flags) };
-            // Kernels before 4.17 take the address for a wish.
+            // Kernels before 4.17 take the address as a hint.
             if filled != Ok(start) {
-                // Pointers into the hole could come to lead to something.
+                // A pointer into the hole could later lead to other memory.
                 std::process::abort();
             }
         }
-        // Children of this one inherit what fills the holes.
+        // Children of this process inherit what fills the holes.
         if let Some(places) = held.as_mut() {
             places.clear();
         }

@@ -94,8 +94,8 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         }
         if !has_huge_page {
             let address = self.map.at(start).as_ptr().cast();
-            // SAFETY: the range is inside the mapping and the file; populating changes no byte. Only
-            // speed depends on the answer.
+            // SAFETY: the range is inside the mapping and the file; populating changes no byte.
+            // Only speed depends on the answer.
             let _ = unsafe { madvise(address, len, Advice::LinuxPopulateWrite) };
         }
         let added = start..start + len;

@@ -1,4 +1,4 @@
-//! A mapping of a file, unmapped on drop.
+//! Mappings of a file, which are unmapped on drop.
 //!
 //! ```text
 //!         aligned to a huge page            end of the file             largest length
@@ -9,10 +9,15 @@
 //!                                            not in a core dump
 //! ```
 //!
-//! One page of the file is mapped, without access. It is unlocked, if the process locks all its memory
-//! (`mlockall`), and set up; then it grows in place to the full length, with what was done to it:
-//! growing locks nothing and asks for no right to. Nothing is ever mapped over, so whatever fails takes
-//! nothing from anybody else.
+//! First one page of the file is mapped, without access. If the process locks all its memory
+//! (`mlockall`), the page is unlocked. It gets the advice that holds for all, and then the mapping
+//! grows in place to its full length, and keeps both. Growing an unlocked mapping locks nothing and
+//! needs no right to lock. No step replaces another mapping, so a failure takes nothing from
+//! anybody.
+//!
+//! # References
+//!
+//! mmap(2), mremap(2), mprotect(2), munlock(2), madvise(2), getrlimit(2), core(5).
 
 use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
@@ -38,34 +43,37 @@ const DEFAULT_MAX_LEN: usize = match 1_usize.checked_shl(36) {
     Some(len) => len,
     None => 1 << 30,
 };
-/// The least that a memory which was not given a size is content with.
+/// The least length in bytes of such a mapping where the address space is limited.
 const LEAST_MAX_LEN: usize = 1 << 20;
-/// Of a limit on address space, what one memory takes at most: an eighth.
+/// One such mapping takes at most this part of a limit on address space: an eighth.
 const SHARE_OF_LIMIT: u64 = 8;
 
-/// How often a place is looked for that another thread takes.
+/// How often to look for another place when other threads take the one that was found.
 const TRIES: usize = 8;
 
-/// A mapping of a file from its start, aligned as huge pages need it: an offset in the file and the
-/// address it is mapped at differ by a multiple of a huge page's size, unless the mapping is smaller.
+/// A mapping of a file from its start, aligned for huge pages unless it is smaller than one.
+///
+/// An offset in the file and the address it is mapped at differ by a multiple of a huge page's
+/// size.
 pub(super) struct Map(Mapped);
 
 /// Addresses that are mapped, and unmapped on drop.
 ///
 /// # Invariants
-/// From `start` on `len` bytes are mapped, and the rest of their last page. Nothing else unmaps them.
+/// The `len` bytes from `start` on are mapped, and the rest of the last page. Nothing else unmaps
+/// them.
 struct Mapped {
     start: NonNull<u8>,
     len: usize,
 }
 
-/// A mapping for reading and writing, shared with the file and with no child of this process: the list
-/// in [`fork`] has it.
+/// A mapping for reading and writing that writes to the file. Children of this process do not
+/// inherit it: the list in [`fork`] has it.
 pub(super) struct SharedMap(Map);
 
 impl SharedMap {
-    /// Maps the first `len` bytes of a file. What is mapped is not in core dumps until it is
-    /// [`dumped`](Map::dump).
+    /// Maps the first `len` bytes of a file. No part of them is in core dumps until
+    /// [`dump`](Map::dump) is called for it.
     pub(super) fn new(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let map = fork::exclude(|places| {
             places.try_reserve(1).map_err(|_| MemfdError::OutOfMemory)?;
@@ -86,8 +94,8 @@ impl SharedMap {
         Ok(map)
     }
 
-    /// Maps a file of `len` bytes with room to grow: as much as there is address space for, up to
-    /// [`DEFAULT_MAX_LEN`], or up to twice its length.
+    /// Maps a file of `len` bytes with room to grow: up to [`DEFAULT_MAX_LEN`], or to twice its
+    /// length if that is more, as far as there is address space.
     pub(super) fn with_room(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let limit =
             getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
@@ -124,8 +132,10 @@ impl Drop for SharedMap {
 }
 
 impl Map {
-    /// Maps the first `len` bytes of a file for reading. Private, since kernels before 6.7 allow no
-    /// shared mapping of a file that is sealed against writing.
+    /// Maps the first `len` bytes of a file for reading.
+    ///
+    /// The mapping is private, since kernels before 6.7 allow no shared mapping of a file that is
+    /// sealed against writing.
     pub(super) fn read_only(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let map = Self::new(fd, len, MapFlags::PRIVATE, |_| Ok(()))?;
         // SAFETY: this value has the whole range, and nothing points into it yet.
@@ -134,8 +144,10 @@ impl Map {
         Ok(map)
     }
 
-    /// Maps `len` bytes without access. `set_up` is called while one page is mapped, and what it does to
-    /// that page holds for all.
+    /// Maps `len` bytes without access.
+    ///
+    /// `set_up` is called while a single page is mapped. The other pages get what it did to that
+    /// one.
     fn new(
         fd: BorrowedFd<'_>,
         len: usize,
@@ -152,10 +164,10 @@ impl Map {
             }
         };
         for _ in 0..TRIES {
-            // Free again at once: another thread may take it.
+            // The place is unmapped again at once, so another thread may take it.
             let place = Mapped::place(place_len).map(|place| place.start.as_ptr());
             let place = place.map_err(|errno| match errno {
-                // So many addresses no process has.
+                // No process has so many addresses.
                 Errno::INVAL => too_long,
                 errno => failed("mmap")(errno),
             })?;
@@ -175,7 +187,7 @@ impl Map {
         Err(too_long)
     }
 
-    /// Lets a core dump have these bytes, if it has shared memory at all: core(5).
+    /// Includes these bytes in core dumps, if those contain shared memory at all: core(5).
     pub(super) fn dump(&self, bytes: Range<usize>) {
         let start = bytes.start / page_size() * page_size();
         let len = bytes.end.min(self.len()).saturating_sub(start);
@@ -185,16 +197,17 @@ impl Map {
         }
     }
 
+    /// Returns the length in bytes.
     pub(super) fn len(&self) -> usize {
         self.0.len
     }
 
-    /// Where the mapping starts.
+    /// Returns a pointer to the first byte.
     pub(super) fn base(&self) -> NonNull<u8> {
         self.0.start
     }
 
-    /// Pointer to the byte at `offset`.
+    /// Returns a pointer to the byte at `offset`.
     ///
     /// # Panics
     /// The offset is not inside the mapping.
@@ -210,7 +223,7 @@ impl Map {
 }
 
 impl Mapped {
-    /// Finds `len` bytes of address space that are free, by mapping them without access.
+    /// Finds `len` free bytes of address space by mapping them without access.
     fn place(len: usize) -> Result<Self, Errno> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without a fixed address the kernel maps where nothing else is.
@@ -226,24 +239,25 @@ impl Mapped {
         Ok(mapped)
     }
 
-    /// Maps the first page of a file without access, at `address` if nothing is there.
+    /// Maps the first page of a file without access, at `address`, where nothing may be mapped.
     fn page(fd: BorrowedFd<'_>, address: *mut u8, flags: MapFlags) -> Result<Self, Errno> {
         let (address, flags) = (address.cast(), flags | MapFlags::FIXED_NOREPLACE);
-        // SAFETY: the kernel maps where nothing else is. Before 4.17 it takes the address for a wish.
+        // SAFETY: the kernel maps where nothing else is. Before 4.17 it takes the address as a
+        // hint.
         let map = || unsafe { mmap(address, page_size(), ProtFlags::empty(), flags, fd, 0) };
         Self::from_raw(retry_on_intr(map)?.cast())
     }
 
-    /// A page that was mapped just now.
+    /// Returns the mapping of a page that was mapped just now.
     fn from_raw(start: *mut u8) -> Result<Self, Errno> {
         // INVARIANT: nobody else knows of the page.
         Ok(Self { start: NonNull::new(start).ok_or(Errno::NOMEM)?, len: page_size() })
     }
 
-    /// Maps `len` bytes from the same start.
+    /// Lets the mapping grow to `len` bytes, in place.
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
         let start = self.start.as_ptr().cast();
-        // SAFETY: what is mapped stays where it is, and the kernel adds only what is free.
+        // SAFETY: the mapping stays where it is, and the kernel adds only addresses that are free.
         unsafe { mremap(start, self.len, len, MremapFlags::empty()) }?;
         self.len = len;
         Ok(())
@@ -251,8 +265,8 @@ impl Mapped {
 
     fn unmap(&mut self) {
         if self.len > 0 {
-            // SAFETY: nothing else unmaps the range; whoever has a pointer into it keeps the memory
-            // that owns this value. It can't fail: the range is mapped as a whole.
+            // SAFETY: nothing else unmaps the range, and a pointer into it is used only while the
+            // memory that owns this value lives. It can't fail, since the whole range is mapped.
             let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
             self.len = 0;
         }
@@ -265,7 +279,7 @@ impl Drop for Mapped {
     }
 }
 
-/// Unlocks a page that was mapped just now, which a process may have asked to be locked.
+/// Unlocks a page that was mapped just now. It is locked if the process called mlockall(2).
 fn unlock(page: NonNull<u8>) -> Result<(), Errno> {
     // SAFETY: the page is mapped; whether it is locked changes no byte.
     unsafe { munlock(page.as_ptr().cast(), page_size()) }
@@ -273,13 +287,13 @@ fn unlock(page: NonNull<u8>) -> Result<(), Errno> {
 
 /// Gives advice that changes no byte and ends no mapping.
 fn advise(start: NonNull<u8>, len: usize, advice: Advice) -> Result<(), Errno> {
-    // SAFETY: the range is mapped, and the advice is one of those that this module gives: none changes
-    // a byte that this process sees, or unmaps it.
+    // SAFETY: the range is mapped, and the advice is one of those that this module gives: none
+    // changes a byte that this process sees, or unmaps it.
     unsafe { madvise(start.as_ptr().cast(), len, advice) }
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread.
 unsafe impl Send for Map {}
 
-// SAFETY: a shared reference gives pointers only; using them is the business of unsafe code.
+// SAFETY: a shared reference gives out pointers only, and it takes unsafe code to use them.
 unsafe impl Sync for Map {}

@@ -150,14 +150,14 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
 }
 
 // SAFETY:
-// G1: blocks lie in the mapping, whose base is aligned to a page, which never moves and lives as
-//     long as the memory; the file holds every block of the ledger and can't shrink, and the bytes
-//     of a file are initialised. A block that is given out has memory behind it (H5).
-// G2, G5: the ledger changes under the lock; it gives a block out only when it is not owned. No child
-//     of this process inherits the mapping. The descriptor leaves only when the file is unmapped; one
-//     that came in has nobody else writing it, as `from_fd` asks (I4).
-// G3: a file of our own grows by zeros; `zeroed` zeroes a block that was used before, and each one of a
-//     file from outside.
+// G1: blocks lie in the mapping, which is aligned to a page, never moves and lives as long as the
+//     memory. The file holds every block of the ledger and can't shrink, and the bytes of a file
+//     are initialised. A block that is given out has memory behind it (H5).
+// G2, G5: the ledger changes under the lock, and gives a block out only when it is not owned. No
+//     child of this process inherits the mapping. The descriptor is given away only when the file
+//     is unmapped. Nobody else writes through one that came in, as `from_fd` asks (I4).
+// G3: a file of our own grows by zeros. `zeroed` zeroes a block that was used before, and each
+//     block of a file from outside.
 // G4: the address is the block's offset, which is at least a block size.
 // G6: the type is not `Clone`.
 unsafe impl<const BLOCK_SIZE: usize> BlockMemory for MemfdMemory<BLOCK_SIZE> {

@@ -1,4 +1,4 @@
-//! A memfd that nobody can change any more.
+//! A memfd that can't change any more.
 
 use core::fmt;
 
@@ -13,17 +13,39 @@ use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 use crate::memory::{ReadMemory, StableMemory};
 
-/// With these seals no writable mapping exists, none can be made, and no byte can be written, punched
-/// out or cut off: invariant I4.
+/// The seals with which no byte of the file can change (I4): no writable mapping exists, none can
+/// be created, and nothing can be written, punched out or cut off.
 const STABLE: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
 
-/// A memfd that the kernel has sealed against every change, from whomever it came: its sets are
-/// viewed in place, not claimed.
+/// A memfd that the kernel has sealed against every change, so its sets can be viewed in place.
 ///
-/// An address is an offset in the file. The file may have holes, whatever its length: looking at one
-/// reads zeros, and takes memory a page at a time.
+/// It does not matter who wrote the file: the seals are checked, and they can't be removed. An
+/// address is an offset in the file. Holes in the file read as zeros, and each page of a hole takes
+/// memory once it is read.
+///
+/// ```
+/// use kho_block::{BlockSet, Entry, MemfdMemory, SealedMemfd, SetView};
+///
+/// let memory = MemfdMemory::new("counters")?;
+/// let mut set = BlockSet::<Counter, _>::new_in(&memory);
+/// set.push(Counter { value: 42 })?;
+/// let head = set.hand_over();
+/// let fd = memory.seal()?.into_fd(); // goes to another process
+///
+/// let sealed = SealedMemfd::open(fd)?;
+/// assert_eq!(SetView::restore(&sealed, head)?[0].value, 42);
+/// # use kho_block::bytemuck::{Pod, Zeroable};
+/// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// # #[repr(C)]
+/// # struct Counter { value: u64 }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # References
+///
+/// fcntl(2), section "File Sealing"; memfd_create(2).
 pub struct SealedMemfd<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
-    /// `None` for an empty file, which can't be mapped.
+    /// `None` if the file is empty, since it can't be mapped then.
     map: Option<Map>,
     fd: OwnedFd,
 }
@@ -32,8 +54,9 @@ impl SealedMemfd {
     /// Opens a sealed memfd with blocks of 4 KiB.
     ///
     /// # Errors
-    /// The descriptor is not that of a memfd on tmpfs that can be read, it lacks the seals
-    /// `F_SEAL_WRITE` and `F_SEAL_SHRINK`, or it can't be mapped. The error gives the descriptor back.
+    /// The descriptor does not refer to a memfd on tmpfs, it is not open for reading, the file
+    /// lacks the seal `F_SEAL_WRITE` or `F_SEAL_SHRINK`, or it can't be mapped. The error gives the
+    /// descriptor back.
     pub fn open(fd: OwnedFd) -> Result<Self, FromFdError> {
         Self::open_with_block_size(fd)
     }
@@ -52,12 +75,12 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         }
     }
 
-    /// Seals a memfd against every change, then opens it. If it is sealed already, opens it.
+    /// Seals a memfd against every change, unless it is sealed already, and opens it.
     ///
     /// # Errors
-    /// Something has the file mapped for writing ([`MemfdError::InUse`]), the descriptor is not that of
-    /// a memfd on tmpfs that can be read and written, or the file can't be sealed or mapped. The error
-    /// gives the descriptor back.
+    /// Something has the file mapped for writing ([`MemfdError::InUse`]), the descriptor does not
+    /// refer to a memfd on tmpfs, it is not open for reading and writing, or the file can't be
+    /// sealed or mapped. The error gives the descriptor back.
     pub fn seal(fd: OwnedFd) -> Result<Self, FromFdError> {
         match Self::add_seals(fd.as_fd()) {
             Ok(()) => Self::open_with_block_size(fd),
@@ -74,12 +97,13 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         file::add_seals(fd, found, STABLE | SealFlags::GROW | SealFlags::SEAL)
     }
 
-    /// H4: maps the file once its kind, seals and length are known to fit. `None` if it is empty.
+    /// Maps the file once its kind, seals and length are known to fit (H4). Returns `None` if the
+    /// file is empty.
     fn map(fd: BorrowedFd<'_>) -> Result<Option<Map>, MemfdError> {
         if !file::check(fd, Access::Read)?.contains(STABLE) {
             return Err(MemfdError::NotSealed);
         }
-        // It may still grow, and not shrink.
+        // The file may still grow, but not shrink.
         let len = file::len(fd)?;
         if len == 0 {
             return Ok(None);
@@ -88,7 +112,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         Map::read_only(fd, len).map(Some)
     }
 
-    /// The whole file.
+    /// Returns the bytes of the whole file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         let Some(map) = &self.map else { return &[] };
@@ -98,7 +122,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         unsafe { core::slice::from_raw_parts(base, map.len()) }
     }
 
-    /// Unmaps the file and gives out its descriptor.
+    /// Unmaps the file and returns its descriptor.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd

@@ -16,8 +16,8 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::memory::ledger::Usage;
 use crate::memory::lock::Lock;
 
-/// Blocks in a memfd: a file in memory that crosses `exec`, goes to another process, or is preserved
-/// by the Live Update Orchestrator, and its blocks with it.
+/// Blocks in a memfd: a file in memory that crosses `exec`, goes to another process, or is
+/// preserved by the Live Update Orchestrator, and its blocks with it.
 ///
 /// A block's address is its offset in the file. The first block of the file is never allocated: its
 /// address would be null. It is zero, for the application to describe what is in the file.
@@ -36,17 +36,17 @@ use crate::memory::lock::Lock;
 /// give the process a `memory.min` that covers what it preserves, and set `oom_score_adj` so that
 /// other processes are killed first.
 ///
-/// A file from outside may have holes. [`from_fd`](Self::from_fd) allocates nothing: blocks in holes
-/// are free, and get memory when they are allocated ([`Usage::unbacked`]).
+/// A file from outside may have holes. [`from_fd`](Self::from_fd) allocates nothing: blocks in
+/// holes are free, and get memory when they are allocated ([`Usage::unbacked`]).
 ///
 /// # Forks and core dumps
 ///
 /// A child of `fork` inherits this value but not its mapping, so that each block has one owner. The
-/// child of a process with a single thread may drop the memory and the sets in it, and any child may
-/// call `exec` or `_exit`. Access to a block ends the child with SIGSEGV, and [`seal`](Self::seal)
-/// and [`into_fd`](Self::into_fd) panic. To give a child the state, pass it the descriptor through
-/// `exec` or a socket, as to any other process. A child that can't keep the mapping's addresses
-/// free, since it may not map as much or something else is there, is aborted.
+/// child of a process with a single thread may drop the memory and the sets in it, and any child
+/// may call `exec` or `_exit`. Access to a block ends the child with SIGSEGV, and
+/// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. To give a child the state, pass it
+/// the descriptor through `exec` or a socket, as to any other process. A child that can't keep the
+/// mapping's addresses free, since it may not map as much or something else is there, is aborted.
 ///
 /// A core dump contains the file if `coredump_filter` selects shared memory, except for memory that
 /// was allocated in holes of a file from outside. It does not contain the addresses that are
@@ -57,8 +57,8 @@ use crate::memory::lock::Lock;
 ///
 /// No safe method gives the descriptor away while the file is mapped for writing:
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) consume the memory. A write to the file
-/// through `/proc` in the meantime is like a write to `/proc/self/mem`: no library can guard against
-/// it.
+/// through `/proc` in the meantime is like a write to `/proc/self/mem`: no library can guard
+/// against it.
 ///
 /// ```
 /// use kho_block::{BlockSet, MemfdMemory, SealedMemfd, SetView};
@@ -91,8 +91,8 @@ pub struct MemfdMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     pub(super) growth: Lock<()>,
 }
 
-/// A file with more ranges than this is not in core dumps, since each is a mapping of its own to the
-/// kernel.
+/// A file with more ranges than this is not in core dumps, since each is a mapping of its own to
+/// the kernel.
 const MAX_DUMPED_RANGES: usize = 16;
 
 impl MemfdMemory {
@@ -158,8 +158,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// [less](Self::max_len) where the process may not have as much address space.
     ///
     /// Every block is preserved, whatever it holds. Claim the sets whose heads you know, then free
-    /// the rest with [`free_preserved`](Self::free_preserved). Blocks in holes of the file are free.
-    /// Opening allocates no memory for the file, whatever its length.
+    /// the rest with [`free_preserved`](Self::free_preserved). Blocks in holes of the file are
+    /// free. Opening allocates no memory for the file, whatever its length.
     ///
     /// ```
     /// use kho_block::{BlockSet, MemfdMemory};
