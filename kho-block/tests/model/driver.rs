@@ -125,6 +125,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
     fn run(&mut self, op: &Op) {
         match op {
             Op::Push(count) => writing::push(self, *count),
+            Op::Extend(amount, slice) => writing::extend(self, *amount, *slice),
             Op::Reserve(amount) => {
                 let additional = self.pairs[0].naive.amount(*amount);
                 writing::reserve(self, additional);

@@ -52,7 +52,10 @@ impl Part {
 pub(crate) enum Step {
     Push(Amount),
     PushWithinCapacity(Amount),
+    PushWith(Amount),
     Extend(Amount),
+    /// Extends by an iterator that knows its length or does not, and panics at this entry.
+    TryExtend(Amount, bool, Option<u8>),
     /// Extends by entries of which the one with this index panics.
     ParExtend(Amount, Part, Option<u8>),
     Reserve(Amount),
@@ -127,6 +130,8 @@ pub(crate) enum Keep {
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Push(u8),
+    /// Extends the set itself, by a slice or by an iterator.
+    Extend(Amount, bool),
     Reserve(Amount),
     ReserveMax,
     /// As `Reserve`, while so many allocations succeed, where the memory can fail.
@@ -207,6 +212,7 @@ fn start() -> impl Strategy<Value = Start> {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (1..4_u8).prop_map(Op::Push),
+        2 => (amount(), any::<bool>()).prop_map(|(amount, slice)| Op::Extend(amount, slice)),
         2 => amount().prop_map(Op::Reserve),
         1 => Just(Op::ReserveMax),
         3 => (amount(), 0..4_u8).prop_map(|(amount, budget)| Op::Starve(amount, budget)),
@@ -258,7 +264,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => amount().prop_map(Step::Push),
         2 => amount().prop_map(Step::PushWithinCapacity),
+        2 => amount().prop_map(Step::PushWith),
         3 => amount().prop_map(Step::Extend),
+        3 => (amount(), any::<bool>(), option::weighted(0.2, any::<u8>()))
+            .prop_map(|(amount, exact, panics)| Step::TryExtend(amount, exact, panics)),
         3 => (amount(), part(), option::weighted(0.3, any::<u8>()))
             .prop_map(|(amount, part, panics)| Step::ParExtend(amount, part, panics)),
         2 => amount().prop_map(Step::Reserve),

@@ -10,7 +10,7 @@ use crate::counting::allocations;
 use crate::driver::{Pair, World, catch_injected, inject};
 use crate::memories::TestMemory;
 use crate::naive::Naive;
-use crate::ops::{End, Part, Step};
+use crate::ops::{Amount, End, Part, Step};
 use crate::parallel;
 use crate::watched::Watched;
 
@@ -25,17 +25,46 @@ pub(crate) fn push<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, cou
     for _ in 0..count {
         let entry = world.entry();
         let Pair { set, naive } = &mut world.pairs[0];
-        let result = set.push(entry);
+        let in_place = count % 2 == 1;
+        let result = if in_place {
+            set.push_with(|| entry).map_err(Err)
+        } else {
+            set.push(entry).map_err(Ok)
+        };
         if naive.room() == 0 {
             if let Err(expected) = naive.reserve(1, &mut world.budget) {
-                check_push_error(result, &entry, expected);
+                match result.unwrap_err() {
+                    Ok(error) => check_push_error(Err(error), &entry, expected),
+                    Err(error) => check_reserve(Err(error), Err(expected)),
+                }
                 continue;
             }
         }
-        result.unwrap();
+        assert!(result.is_ok());
         assert!(naive.push(entry));
         naive.published = naive.len();
     }
+}
+
+/// Extends the set, all or nothing.
+pub(crate) fn extend<T: TestEntry, M: TestMemory>(
+    world: &mut World<'_, T, M>,
+    amount: Amount,
+    slice: bool,
+) {
+    let count = world.pairs[0].naive.amount(amount);
+    let entries: Vec<T> = (0..count).map(|_| world.entry()).collect();
+    let Pair { set, naive } = &mut world.pairs[0];
+    let reserved = naive.reserve(count, &mut world.budget);
+    let given = entries.iter().copied();
+    check_reserve(
+        if slice { set.extend_from_slice(&entries) } else { set.try_extend(given) },
+        reserved,
+    );
+    if reserved.is_ok() {
+        assert!(entries.into_iter().all(|entry| naive.push(entry)));
+    }
+    naive.published = naive.len();
 }
 
 fn check_push_error<T: TestEntry>(
@@ -162,6 +191,15 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
                     self.push_within_capacity(writer);
                 }
             }
+            Step::PushWith(amount) => {
+                for _ in 0..self.naive.amount(amount) {
+                    self.push_with(writer);
+                }
+            }
+            Step::TryExtend(amount, exact, panics) => {
+                let count = self.naive.amount(amount);
+                self.try_extend(writer, count, exact, panics.map(usize::from));
+            }
             Step::Extend(amount) => {
                 let count = self.naive.amount(amount);
                 let entries: Vec<T> = (0..count).map(|_| self.entry()).collect();
@@ -197,6 +235,51 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
         }
     }
 
+    /// Extends by an iterator, which panics at the entry `panics` if there are as many.
+    fn try_extend(
+        &mut self,
+        writer: &mut Writer<'_, T, &Watched<M>>,
+        count: usize,
+        exact: bool,
+        panics: Option<usize>,
+    ) {
+        let entries: Vec<T> = (0..count).map(|_| self.entry()).collect();
+        let mut result = Ok(());
+        let panicked = catch_injected(|| {
+            let given = entries.iter().enumerate().map(|(index, entry)| {
+                if panics == Some(index) {
+                    inject();
+                }
+                *entry
+            });
+            let any_length = given.clone().filter(|_| true);
+            result = if exact { writer.try_extend(given) } else { writer.try_extend(any_length) };
+        });
+        if exact {
+            let reserved = self.naive.reserve(count, self.budget);
+            if reserved.is_err() {
+                return check_reserve(result, reserved);
+            }
+        }
+        let before = self.naive.len();
+        for (index, entry) in entries.into_iter().enumerate() {
+            if panics == Some(index) {
+                // What came before stays.
+                assert!(panicked);
+                return;
+            }
+            if !self.naive.push(entry) {
+                if let Err(expected) = self.naive.reserve(1, self.budget) {
+                    self.naive.truncate(before);
+                    return check_reserve(result, Err(expected));
+                }
+                assert!(self.naive.push(entry));
+            }
+        }
+        assert!(!panicked);
+        result.unwrap();
+    }
+
     /// Extends by entries of which one panics, where there are as many.
     fn par_extend(
         &mut self,
@@ -226,6 +309,23 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
             match self.naive.reserve(1, self.budget) {
                 Ok(()) => assert!(self.naive.push(entry)),
                 Err(expected) => return check_push_error(result, &entry, expected),
+            }
+        }
+        result.unwrap();
+    }
+
+    fn push_with(&mut self, writer: &mut Writer<'_, T, &Watched<M>>) {
+        let entry = self.entry();
+        let mut made = false;
+        let result = writer.push_with(|| {
+            made = true;
+            entry
+        });
+        assert_eq!(made, result.is_ok(), "an entry is made only where there is room");
+        if !self.naive.push(entry) {
+            match self.naive.reserve(1, self.budget) {
+                Ok(()) => assert!(self.naive.push(entry)),
+                Err(expected) => return check_reserve(result, Err(expected)),
             }
         }
         result.unwrap();
