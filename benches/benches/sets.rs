@@ -79,7 +79,7 @@ fn append<C: Array<MemorySlot>>(group: &mut Group<'_>, len: usize) {
     time_after(group, C::NAME, prepare, |(set, _)| set.clear(), work);
 }
 
-/// The limit for both. Beside `push` it reads an array besides.
+/// The limit for both. Unlike `push`, it also reads an array.
 fn memcpy(group: &mut Group<'_>, len: usize) {
     let prepare = || (filled::<MemorySlot, Slots>(len), numbered(len));
     time(group, MEMCPY, prepare, |(to, from): &mut (Slots, Slots)| copy(to, from));
