@@ -1,8 +1,10 @@
-//! A kernel that says it made a huge page, and did nothing: Linux 7.2 does so for a range that is smaller
-//! than its huge pages (32 MiB with pages of 16 KiB). This program answers in its place.
+//! A kernel that reports success for a huge page that it did not make.
+//!
+//! Linux 7.2 does so for a range that is smaller than its huge pages, which have 32 MiB where pages
+//! have 16 KiB. This program replaces the call to the kernel.
 
 #![cfg(all(target_os = "linux", not(miri)))]
-#![allow(unsafe_code)] // stands in for a function of the C library
+#![allow(unsafe_code)] // replaces a function of the C library
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -24,7 +26,7 @@ type Hook = Box<dyn FnMut() + Send>;
 /// Called while the file grows.
 static WHILE_GROWING: Mutex<Option<Hook>> = Mutex::new(None);
 
-/// What the library calls for `MADV_COLLAPSE` and nothing else.
+/// Replaces madvise(2). The library calls it by this name for `MADV_COLLAPSE` only.
 #[unsafe(no_mangle)]
 extern "C" fn madvise(_: *mut libc::c_void, _: usize, advice: libc::c_int) -> libc::c_int {
     assert_eq!(advice, 25);
@@ -46,7 +48,7 @@ fn success_of_advice_is_no_proof() {
     assert!(allocated as u64 >= bytes as u64, "{allocated} of {bytes} bytes are there");
 }
 
-/// The kernel takes its time to find memory; a set that is restored meanwhile does not wait for it.
+/// The kernel may take long to find memory. A set that is restored meanwhile does not wait for it.
 #[test]
 fn nobody_waits_for_a_memory_that_grows() {
     let memory = Arc::new(MemfdMemory::new("grows").unwrap());
@@ -67,7 +69,7 @@ fn nobody_waits_for_a_memory_that_grows() {
     let count = grown.clone();
     *WHILE_GROWING.lock().unwrap() = Some(Box::new(move || {
         asked.send(head).unwrap();
-        // Long enough for a thread that does not wait for this one, on any machine.
+        // Long enough on any machine for a thread that does not wait for this one.
         assert_eq!(answered.recv_timeout(Duration::from_secs(60)), Ok(true));
         *count.lock().unwrap() += 1;
     }));
@@ -78,6 +80,6 @@ fn nobody_waits_for_a_memory_that_grows() {
     if std::fs::exists("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").unwrap() {
         assert!(*grown.lock().unwrap() > 2, "the file did not grow");
     } else {
-        println!("skipped: a system without huge pages does not call what the test waits for");
+        println!("skipped: without huge pages the library never calls madvise");
     }
 }

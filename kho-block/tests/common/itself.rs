@@ -1,10 +1,10 @@
-//! The running test program, to be run once more.
+//! Runs the test program once more.
 
 use std::env;
 use std::process::Command;
 
-/// A command that runs this program: by the emulator that runs it now, if `KHO_EMULATOR` names one, since
-/// the system can't.
+/// Returns a command that runs this program again, by the emulator that `KHO_EMULATOR` names where
+/// the system can't run it by itself.
 pub(crate) fn itself() -> Command {
     let program = env::current_exe().unwrap();
     let Some(emulator) = env::var_os("KHO_EMULATOR") else { return Command::new(program) };

@@ -8,6 +8,7 @@ mod chain;
 mod countable;
 mod decode;
 mod entries;
+mod itself;
 mod noted;
 mod one;
 
@@ -15,5 +16,6 @@ pub(crate) use chain::preserve_chain;
 pub(crate) use countable::Countable;
 pub(crate) use decode::{Decoded, decode};
 pub(crate) use entries::{Bytes, Wide, Words, bytes_of, sample, samples};
+pub(crate) use itself::itself;
 pub(crate) use noted::Noted;
 pub(crate) use one::OneBlock;

@@ -1,13 +1,13 @@
-//! A claim whose blocks are noted.
+//! Notes which blocks a claim takes.
 
 use std::ptr::NonNull;
 
 use kho_block::{ClaimError, ClaimVisitor, PhysAddr};
 
-/// Passes everything on to a visitor, and notes which blocks are claimed.
+/// Wraps a visitor and notes which blocks are claimed.
 pub(crate) struct Noted<'a, C> {
     visitor: &'a mut C,
-    /// The claimed blocks that were not given back.
+    /// The blocks that were claimed and not given back.
     pub(crate) blocks: Vec<NonNull<u8>>,
 }
 

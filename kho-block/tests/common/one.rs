@@ -1,7 +1,5 @@
-//! Calls for a single block, made of those that take many.
+//! Calls for a single block, on top of those for many.
 #![allow(unsafe_code)]
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
 
 use std::iter;
 use std::ptr::NonNull;

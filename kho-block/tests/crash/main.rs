@@ -11,11 +11,9 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod control;
-#[path = "../common/itself.rs"]
-mod itself;
-#[path = "../common/one.rs"]
-mod one;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -28,9 +26,8 @@ use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, ForeignSet, MemfdMemory, PhysAddr, RestoreErrorKind, SetHead};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
+use common::{OneBlock as _, itself};
 use control::{Control, Random, Seen, Word};
-use itself::itself;
-use one::OneBlock as _;
 
 /// Set for the child, to the seed of what it does.
 const SEED: &str = "KHO_BLOCK_CRASH_SEED";

@@ -1,6 +1,6 @@
-//! What each memory promises, checked for each memory, and through pointers to it.
+//! Checks each guarantee of each memory, also through pointers to it.
 
-#![allow(unsafe_code)] // blocks are owned by hand here
+#![allow(unsafe_code)] // the tests own blocks by pointer
 
 use std::rc::Rc;
 use std::sync::Arc;

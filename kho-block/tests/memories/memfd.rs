@@ -1,4 +1,4 @@
-//! `MemfdMemory` and `SealedMemfd`: files, their sizes and their seals.
+//! `MemfdMemory` and `SealedMemfd`: their files' lengths and seals.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,7 +23,7 @@ use crate::reading::bytes_are_given;
 
 const BLOCK: usize = 4096;
 
-/// A memfd of zeros with these seals.
+/// Returns a memfd of zeros with these seals.
 fn memfd(len: usize, seals: SealFlags) -> OwnedFd {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = memfd_create("kho-block-conformance", flags).unwrap();
@@ -33,11 +33,11 @@ fn memfd(len: usize, seals: SealFlags) -> OwnedFd {
 }
 
 fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, MemfdError> {
-    // SAFETY: nobody else writes the file: where the tests map it, they write nothing.
+    // SAFETY: nobody else writes the file. Where the tests map it, they do not write.
     unsafe { MemfdMemory::from_fd(fd) }.map_err(|error| error.error)
 }
 
-/// Allocates until the memory is full; says at which addresses, and what then.
+/// Allocates until the memory is full. Returns the addresses, and why it failed then.
 fn exhaust<const B: usize>(memory: &MemfdMemory<B>) -> (Vec<u64>, AllocErrorKind) {
     let mut owners = Vec::new();
     loop {
@@ -55,7 +55,7 @@ fn the_largest_size_is_kept() {
             [(0, 0), (1, 0), (B, 0), (2 * B - 1, 0), (2 * B, 1), (3 * B + 1, 2), (100 * B, 99)]
         {
             let memory = MemfdMemory::<B>::with_max_len("full", max_len).unwrap();
-            // Twice: what was freed is there again.
+            // Twice, since freed blocks are allocated again.
             for _ in 0..2 {
                 let (addrs, kind) = exhaust(&memory);
                 assert_eq!(kind, AllocErrorKind::Full);
@@ -69,8 +69,8 @@ fn the_largest_size_is_kept() {
     check::<65536>();
 }
 
-/// The file is made of small pages first and of huge ones later, and the first of those takes the
-/// place of small ones that are in use. It ends with a part that is none.
+/// A file has small pages first and huge pages later. The first huge page replaces small ones that
+/// are in use, and the file ends with a part of a huge page.
 #[test]
 fn what_is_written_stays_as_the_file_grows() {
     const BLOCKS: usize = 1600;
@@ -88,7 +88,7 @@ fn what_is_written_stays_as_the_file_grows() {
     }
 }
 
-/// All at once, or a part of it where the file gets full; none is given out twice.
+/// Many blocks are allocated at once, or as many as there are. None is allocated twice.
 #[test]
 fn allocates_many_at_once() {
     let memory = MemfdMemory::<BLOCK>::with_max_len("many", 1000 * BLOCK).unwrap();
@@ -100,8 +100,8 @@ fn allocates_many_at_once() {
     assert_eq!(addrs, (1..1000).map(|n| n * BLOCK as u64).collect::<Vec<_>>());
 }
 
-/// Whether this system makes huge pages of a file's pages where it is asked to: Linux 6.1, unless it
-/// is told not to.
+/// Whether this system makes huge pages of a file's pages where it is asked to: Linux 6.1, unless
+/// it is told not to.
 fn collapses() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
@@ -127,13 +127,13 @@ fn a_large_file_has_huge_pages() {
     }
     let memory = MemfdMemory::<BLOCK>::new("huge").unwrap();
     let mut owners = Vec::new();
-    // With the first block of the file these are 4 huge pages.
+    // These are 4 huge pages with the first block of the file.
     memory.allocate(2047, |block| owners.push(Owner::new(&memory, block))).unwrap();
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mapping = smaps.split_once("/memfd:huge").expect("the file is mapped").1;
-    let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps says it").1;
+    let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps has the line").1;
     let huge: usize = huge.split_whitespace().next().unwrap().parse().unwrap();
-    // A system that is short of them may refuse some.
+    // A system that is short of huge pages may refuse some.
     assert!((2048..=8192).contains(&huge), "{huge} kB in huge pages");
 }
 
@@ -163,7 +163,7 @@ fn a_file_is_opened_again() {
     assert_eq!((usage.free, usage.owned, usage.preserved), (0, 0, blocks));
     assert!(Owner::claim(&memory, addr).unwrap().has(5));
     assert_eq!(memory.free_preserved(), blocks - 1);
-    // All are free again, and it goes on growing.
+    // All blocks are free again, and the file can grow.
     let owners: Vec<_> = (0..blocks + 1).map(|_| Owner::allocate(&memory)).collect();
     assert!(owners.iter().all(Owner::is_zero));
     assert_eq!(owners[0].addr(), addr);
@@ -181,14 +181,14 @@ fn files_that_cannot_be_owned_are_refused() {
     }
     let error = from_fd::<65536>(memfd(BLOCK, SealFlags::empty())).unwrap_err();
     assert_eq!(error, MemfdError::Length { len: BLOCK as u64 });
-    // One block is enough, though it is never given out.
+    // One block is enough, though it is never allocated.
     assert_eq!(from_fd::<BLOCK>(memfd(BLOCK, SealFlags::empty())).unwrap().usage().preserved, 0);
 }
 
 #[test]
 fn an_owned_file_can_not_shrink() {
     let made = MemfdMemory::new("shrink").unwrap().into_fd();
-    // Nothing can be added to these seals, and nothing need be.
+    // No seal can be added to these, and none needs to be.
     let final_seals = SealFlags::SHRINK | SealFlags::SEAL;
     assert_eq!(from_fd::<BLOCK>(memfd(2 * BLOCK, final_seals)).unwrap().usage().unbacked, 1);
 
@@ -222,7 +222,7 @@ fn a_file_that_may_change_is_not_viewed() {
 }
 
 #[test]
-fn a_sealed_file_gives_its_bytes() {
+fn a_sealed_file_lends_its_bytes() {
     let memory = MemfdMemory::<16384>::with_max_len("sealed", 1 << 20).unwrap();
     let addrs: Vec<_> = (0..3)
         .map(|seed| {

@@ -1,4 +1,4 @@
-//! A block and who owns it: the one place of these tests that touches blocks.
+//! An owned block. Only this module of the tests accesses blocks.
 
 use std::ptr::NonNull;
 
@@ -9,7 +9,7 @@ use crate::common::OneBlock as _;
 /// An owned block, freed on drop.
 ///
 /// # Invariants
-/// `block` came from `memory`, by `allocate` or a claim, and was not given up.
+/// `block` came from `memory`, by `allocate` or a claim, and is still owned.
 pub(crate) struct Owner<'m, M: BlockMemory> {
     memory: &'m M,
     block: NonNull<u8>,
@@ -31,7 +31,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
         Ok(Self::new(memory, memory.claim_one(addr).map_err(check)?))
     }
 
-    /// Takes a block that `memory` has just given.
+    /// Wraps a block that `memory` has just given out.
     pub(crate) fn new(memory: &'m M, block: NonNull<u8>) -> Self {
         assert_eq!(block.addr().get() % 16, 0, "a block is aligned to 16");
         Self { memory, block }
@@ -41,7 +41,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
         self.memory.addr_of(self.block)
     }
 
-    /// Where the block is in this process.
+    /// Returns where the block is in this process.
     pub(crate) fn place(&self) -> usize {
         self.block.addr().get()
     }
@@ -83,7 +83,7 @@ impl<M: BlockMemory> Drop for Owner<'_, M> {
     }
 }
 
-/// The bytes that `Owner::fill` writes: none of them zero.
+/// Returns the bytes that `Owner::fill` writes, of which none is zero.
 pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
     let word = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 0x0101_0101_0101_0101;
     word.to_ne_bytes().repeat(len / 8)

@@ -1,4 +1,4 @@
-//! G1 to G6 of `BlockMemory`, one function each.
+//! Checks of G1 to G6 of `BlockMemory`.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn block<M: BlockMemory>(blocks: u64) -> u64 {
     blocks * M::BLOCK_SIZE as u64
 }
 
-/// G1: pointers are valid for a whole block each, and stay so while the memory grows.
+/// G1: a pointer is valid for a whole block, also after the memory has grown.
 pub(crate) fn g1_pointers_are_valid<M: BlockMemory>(memory: &M) {
     let mut owners = Vec::new();
     for seed in 0..MANY {
@@ -31,7 +31,7 @@ pub(crate) fn g1_pointers_are_valid<M: BlockMemory>(memory: &M) {
     assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= M::BLOCK_SIZE), "blocks overlap");
 }
 
-/// G1: moving the memory moves no block.
+/// G1: moving the memory does not move its blocks.
 pub(crate) fn g1_moving_moves_no_block<M: BlockMemory>(memory: M) {
     let mut owner = Owner::allocate(&memory);
     owner.fill(1);
@@ -45,13 +45,13 @@ pub(crate) fn g1_moving_moves_no_block<M: BlockMemory>(memory: M) {
     assert_eq!(owners[0].addr(), addr);
 }
 
-/// G2: nobody else gets or changes an owned block.
+/// G2: an owned block is given to nobody else and does not change.
 pub(crate) fn g2_blocks_are_exclusive<M: BlockMemory>(memory: &M) {
     let mut owners = many(memory, MANY);
     for (seed, owner) in owners.iter_mut().enumerate() {
         owner.fill(seed);
     }
-    // Every other one is freed, every third of the rest handed over; then others come.
+    // Half of the blocks are freed and some are handed over, and then others are allocated.
     let mut kept = Vec::new();
     let mut preserved = Vec::new();
     for (seed, owner) in owners.into_iter().enumerate() {
@@ -73,7 +73,7 @@ pub(crate) fn g2_blocks_are_exclusive<M: BlockMemory>(memory: &M) {
     assert_eq!(all.collect::<BTreeSet<_>>().len(), kept.len() + others.len());
 }
 
-/// G3: a block is zeroed, however dirty it was left.
+/// G3: an allocated block is zero, whatever was in it before.
 pub(crate) fn g3_blocks_are_zeroed<M: Countable>(memory: &M) {
     for round in 0..4 {
         let mut owners = many(memory, MANY);
@@ -95,7 +95,7 @@ pub(crate) fn g3_blocks_are_zeroed<M: Countable>(memory: &M) {
     }
 }
 
-/// G4: addresses are not null, aligned and each block's own, before and after a hand over.
+/// G4: addresses are unique, aligned and not null, before and after a handover.
 pub(crate) fn g4_addresses_are_unique<M: BlockMemory>(memory: &M) {
     let mut owners = many(memory, MANY);
     let addrs: Vec<_> = owners.iter().map(Owner::addr).collect();
@@ -114,25 +114,25 @@ pub(crate) fn g4_addresses_are_unique<M: BlockMemory>(memory: &M) {
     }
 }
 
-/// Not a guarantee, but promised for speed: addresses rise, but where a memory starts an extent.
+/// Not a guarantee, but good for speed: addresses rise, except where a memory starts an extent.
 pub(crate) fn addresses_rise<M: BlockMemory>(memory: &M) {
     for _ in 0..2 {
         let owners = many(memory, MANY);
         let addrs: Vec<_> = owners.iter().map(Owner::addr).collect();
         let falls = addrs.windows(2).filter(|pair| pair[0] > pair[1]).count();
-        // Extents double: 70 blocks, of any size, are in 8 extents or fewer.
+        // Extents double, so 70 blocks of any size are in at most 8 extents.
         assert!(falls < 8, "{falls} falls: {addrs:?}");
         let gaps = addrs.windows(2).filter(|pair| pair[0].get() + block::<M>(1) != pair[1].get());
         assert!(gaps.count() < 8);
     }
-    // The lowest free block is next.
+    // The lowest free block is allocated next.
     let mut owners = many(memory, 3);
     let lowest = owners.remove(0).addr();
     drop(owners.remove(1));
     assert_eq!(Owner::allocate(memory).addr(), lowest);
 }
 
-/// G5: a claim succeeds once, for a preserved block; else it says why, and changes nothing.
+/// G5: a claim takes a preserved block, once. Otherwise the error says why, and nothing changes.
 pub(crate) fn g5_only_preserved_blocks_are_claimed<M: Countable>(memory: &M) {
     let mut owners = many(memory, 4);
     let addrs: Vec<_> = owners.iter().map(Owner::addr).collect();
@@ -165,7 +165,7 @@ pub(crate) fn g5_only_preserved_blocks_are_claimed<M: Countable>(memory: &M) {
     assert_eq!(refused(preserved.get()), Some(ClaimErrorKind::NotPreserved));
 }
 
-/// The count of blocks in each state follows every step.
+/// The usage is right after every step.
 pub(crate) fn usage_is_right<M: Countable>(memory: &M) {
     let owners = many(memory, 5);
     let all = memory.usage().free + 5;
@@ -185,11 +185,11 @@ pub(crate) fn usage_is_right<M: Countable>(memory: &M) {
     assert!(addrs.iter().all(|addr| Owner::claim(memory, *addr).is_err()));
     drop(owner);
     check(0, 0);
-    // What was freed is lowest, so it comes again.
+    // A freed block is the lowest one, so it is allocated again.
     assert_eq!(Owner::allocate(memory).addr(), addrs[0]);
 }
 
-/// G6: two pointers to a memory, or a pointer and the memory, stand for the same blocks.
+/// G6: two pointers to a memory, or a pointer and the memory, give the same blocks.
 pub(crate) fn g6_pointers_share_blocks<M: BlockMemory, N: BlockMemory>(one: &M, other: &N) {
     let mut first = Owner::allocate(one);
     first.fill(3);

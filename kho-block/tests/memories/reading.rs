@@ -1,10 +1,10 @@
-//! `read` and `lend`: what they give, and what they refuse.
+//! Checks of `read` and `lend`: which bytes they give, and which they refuse.
 
 use kho_block::{BlockMemory, PhysAddr, ReadErrorKind, ReadMemory, StableMemory};
 
 use crate::owner::{Owner, pattern};
 
-/// Reads bytes; an error names the address that was asked for.
+/// Reads bytes. Checks that an error names the address that was asked for.
 fn read(memory: &impl ReadMemory, addr: u64, len: usize) -> Result<Vec<u8>, ReadErrorKind> {
     let addr = PhysAddr::new(addr);
     let mut bytes = vec![0xee; len];
@@ -15,7 +15,7 @@ fn read(memory: &impl ReadMemory, addr: u64, len: usize) -> Result<Vec<u8>, Read
     Ok(bytes)
 }
 
-/// A memory of blocks is read where they are preserved, and nowhere else.
+/// Only preserved blocks are read.
 pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     let size = M::BLOCK_SIZE;
     let mut owners: Vec<_> = (0..8).map(|_| Owner::allocate(memory)).collect();
@@ -23,7 +23,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
         owner.fill(seed);
     }
     let addrs: Vec<_> = owners.iter().map(|owner| owner.addr().get()).collect();
-    // The first extent of every memory has more than two blocks, one behind the other.
+    // The first extent of every memory has more than two blocks in a row.
     let pair = (0..7).find(|n| addrs[*n] + size as u64 == addrs[n + 1]);
     let Some(pair) = pair else {
         assert!(size >= 1 << 16, "no two blocks are neighbours");
@@ -37,7 +37,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     assert_eq!(read(memory, here + size as u64 - 1, 2), refused);
     let second = owners.remove(pair + 1);
     let first = owners.remove(pair);
-    // One is preserved: no read reaches into the other.
+    // The first is preserved. No read goes on into the second.
     first.hand_over();
     assert_eq!(read(memory, here, size), Ok(pattern(pair, size)));
     assert_eq!(read(memory, here + 8, 24), Ok(pattern(pair, 24)));
@@ -49,7 +49,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     let both = [pattern(pair, size), pattern(pair + 1, size)].concat();
     assert_eq!(read(memory, here, 2 * size), Ok(both.clone()));
     assert_eq!(read(memory, here + size as u64 - 8, 16), Ok(both[size - 8..][..16].to_vec()));
-    // The second only: claimed, then free.
+    // Only the second is preserved. The first is claimed, and then freed.
     let first = Owner::claim(memory, PhysAddr::new(here)).unwrap();
     for owner in [Some(first), None] {
         assert_eq!(read(memory, here, 1), refused);
@@ -62,7 +62,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     assert_eq!(read(memory, here + size as u64, size), refused);
 }
 
-/// What is not in a memory of blocks is outside.
+/// Bytes that are in no block are outside.
 pub(crate) fn nothing_is_read_outside<M: BlockMemory>(memory: &M) {
     let outside = Err(ReadErrorKind::Outside);
     assert_eq!(read(memory, 0, 1), outside);
@@ -77,7 +77,7 @@ pub(crate) fn nothing_is_read_outside<M: BlockMemory>(memory: &M) {
     drop(Owner::claim(memory, addr).unwrap());
 }
 
-/// A stable memory gives the bytes it has, and no others, by copy and by loan.
+/// A stable memory copies and lends the bytes it has, and no others.
 pub(crate) fn bytes_are_given<M: StableMemory>(memory: &M, start: u64, bytes: &[u8]) {
     let len = bytes.len();
     for (offset, count) in [(0, len), (0, 0), (0, 1), (1, len - 1), (len / 2, 7), (len - 1, 1)] {

@@ -1,4 +1,4 @@
-//! Memories that are shared between threads.
+//! Memories that threads share.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -16,7 +16,7 @@ use crate::owner::{Owner, pattern};
 const THREADS: usize = 4;
 const ROUNDS: usize = 60;
 
-/// No block is ever given to two, and what was handed over is what is claimed.
+/// No block has two owners, and a claim gets the bytes that were handed over.
 pub(crate) fn blocks_are_exclusive<M: Countable + Sync>(memory: &M) {
     let owned = Mutex::new(BTreeSet::new());
     let waiting = Mutex::new(Vec::new());
@@ -27,7 +27,7 @@ pub(crate) fn blocks_are_exclusive<M: Countable + Sync>(memory: &M) {
             let mut owners = Vec::new();
             for n in 0..round % 7 + 1 {
                 let mut owner = Owner::allocate(memory);
-                assert!(owned.lock().unwrap().insert(owner.place()), "given to two");
+                assert!(owned.lock().unwrap().insert(owner.place()), "the block has two owners");
                 assert!(owner.is_zero());
                 let seed = (thread * ROUNDS + round) * 8 + n;
                 owner.fill(seed);
@@ -36,11 +36,11 @@ pub(crate) fn blocks_are_exclusive<M: Countable + Sync>(memory: &M) {
             let claimed = waiting.lock().unwrap().pop();
             if let Some((seed, addr)) = claimed {
                 let owner = Owner::claim(memory, addr).unwrap();
-                assert!(owned.lock().unwrap().insert(owner.place()), "given to two");
+                assert!(owned.lock().unwrap().insert(owner.place()), "the block has two owners");
                 owners.push((seed, owner));
             }
             for (seed, owner) in owners {
-                assert!(owner.has(seed), "changed by another");
+                assert!(owner.has(seed), "another thread changed the block");
                 assert!(owned.lock().unwrap().remove(&owner.place()));
                 if seed % 3 == 0 {
                     let addr = owner.hand_over();
@@ -63,7 +63,8 @@ pub(crate) fn blocks_are_exclusive<M: Countable + Sync>(memory: &M) {
     }
 }
 
-/// Of several claims of one block, one succeeds; and a read gives what was handed over, or nothing.
+/// Of several claims of a block, one succeeds. A read gives the bytes that were handed over, or
+/// fails.
 pub(crate) fn one_claim_succeeds<M: Countable + Sync>(memory: &M) {
     let owners: Vec<_> = (0..200).map(|_| Owner::allocate(memory)).collect();
     let mut addrs = Vec::new();
@@ -96,7 +97,7 @@ pub(crate) fn one_claim_succeeds<M: Countable + Sync>(memory: &M) {
     assert_eq!(memory.usage().owned, 0);
 }
 
-/// While one thread restores a chain in vain, another finds it as if nobody did.
+/// While restores fail in one thread, another thread finds the chain preserved.
 pub(crate) fn failing_restores_are_never_seen<M: BlockMemory + Sync>(memory: &M) {
     let mut set = BlockSet::new_in(memory);
     set.set_block_limit(usize::MAX);
@@ -127,7 +128,7 @@ pub(crate) fn failing_restores_are_never_seen<M: BlockMemory + Sync>(memory: &M)
     });
 }
 
-/// What may go to another thread, and be used from several. It compiles or it does not.
+/// Memories and sets are `Send` and `Sync`: it compiles.
 #[test]
 fn send_and_sync() {
     fn both<T: Send + Sync>() {}
@@ -150,9 +151,9 @@ fn send_and_sync() {
     let _ = <HeapMemory as ReadMemory>::BLOCK_SIZE;
 }
 
-/// A set is written on one thread, sent to another and read by several.
+/// A set is written in one thread, sent to another and read by several.
 #[test]
-fn a_set_goes_round() {
+fn a_set_moves_between_threads() {
     let memory = Arc::new(HeapMemory::new());
     let mut set = BlockSet::new_in(memory.clone());
     for value in 0..5000 {

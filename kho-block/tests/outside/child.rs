@@ -1,8 +1,8 @@
-//! Tests that change their process run alone in one.
+//! Runs a test that changes its process in a process of its own.
 
-use crate::itself::itself;
+use crate::common::itself;
 
-/// Runs the ignored test of this name in a process of its own. It has to pass.
+/// Runs the ignored test of this name in a process of its own, and checks that it passes.
 pub(crate) fn passes(test: &str) {
     let output = itself()
         .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])

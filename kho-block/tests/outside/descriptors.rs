@@ -1,4 +1,4 @@
-//! H4: a descriptor that does not fit is refused before it is mapped, and given back.
+//! H4: a descriptor that does not fit is refused before it is mapped, and comes back.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,7 +11,7 @@ use crate::{BLOCK, from_fd, memfd};
 
 const STABLE: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
 
-/// A memfd of a block with these seals.
+/// Returns a memfd of one block with these seals.
 fn sealed(seals: SealFlags) -> OwnedFd {
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, BLOCK as u64).unwrap();
@@ -19,30 +19,30 @@ fn sealed(seals: SealFlags) -> OwnedFd {
     fd
 }
 
-/// The same file, opened once more.
+/// Opens the file of a descriptor once more.
 fn reopened(fd: &OwnedFd, options: &mut OpenOptions) -> OwnedFd {
     options.open(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().into()
 }
 
 type Open = fn(OwnedFd) -> Result<(), FromFdError>;
 
-/// Every way to make a memory from a descriptor.
+/// The ways to open a descriptor as a memory.
 const CLAIM: Open = |fd| from_fd::<BLOCK>(fd).map(drop);
 const VIEW: Open = |fd| SealedMemfd::open(fd).map(drop);
 const SEAL: Open = |fd| SealedMemfd::<BLOCK>::seal(fd).map(drop);
 
-/// The error, whose descriptor is the one that was passed.
+/// Returns the error of opening a descriptor, and checks that the descriptor came back.
 #[track_caller]
 fn refused(open: Open, fd: OwnedFd) -> MemfdError {
     let number = fd.as_raw_fd();
-    let error = open(fd).expect_err("was not refused");
-    assert_eq!(error.fd.as_raw_fd(), number, "another descriptor came back");
+    let error = open(fd).expect_err("the descriptor was not refused");
+    assert_eq!(error.fd.as_raw_fd(), number, "a different descriptor came back");
     error.error
 }
 
 #[test]
 fn huge_pages_of_a_pool_are_refused() {
-    // It takes no page of the pool to be told apart.
+    // The check takes no page from the pool.
     let Ok(fd) = memfd(MemfdFlags::HUGETLB | MemfdFlags::ALLOW_SEALING) else {
         println!("skipped: this system has no hugetlbfs");
         return;
@@ -58,7 +58,7 @@ fn huge_pages_of_a_pool_are_refused() {
 }
 
 #[test]
-fn what_is_no_memfd_is_refused() {
+fn files_that_are_not_memfds_are_refused() {
     for open in [CLAIM, VIEW, SEAL] {
         let file = File::open("/proc/self/status").unwrap();
         let directory = File::open("/").unwrap();
@@ -72,7 +72,7 @@ fn what_is_no_memfd_is_refused() {
 }
 
 #[test]
-fn the_way_it_is_open_is_named() {
+fn wrong_access_is_named() {
     let (plain, stable) = (sealed(SealFlags::empty()), sealed(STABLE));
     let read_only = || OpenOptions::new().read(true).to_owned();
     let write_only = || OpenOptions::new().write(true).to_owned();
@@ -90,7 +90,7 @@ fn the_way_it_is_open_is_named() {
 
 #[test]
 fn seals_are_named() {
-    // Made without permission to seal, and with seals that are final.
+    // One that was created without permission to seal, and one whose seals are final.
     let never = memfd(MemfdFlags::empty()).unwrap();
     ftruncate(&never, BLOCK as u64).unwrap();
     for fd in [never, sealed(SealFlags::SEAL | SealFlags::GROW)] {
@@ -100,7 +100,7 @@ fn seals_are_named() {
     }
     assert_eq!(refused(CLAIM, sealed(STABLE)), MemfdError::Sealed);
     assert_eq!(refused(VIEW, sealed(SealFlags::WRITE)), MemfdError::NotSealed);
-    // What is sealed for good can be sealed again, also by who may only read it.
+    // A file that is sealed for good opens, also if the descriptor can only read.
     let done = sealed(STABLE | SealFlags::SEAL);
     SEAL(reopened(&done, OpenOptions::new().read(true))).unwrap();
     SEAL(done).unwrap();
@@ -124,7 +124,7 @@ fn a_length_that_does_not_fit_is_named() {
         ftruncate(&fd, len).unwrap();
         assert_eq!(refused(CLAIM, fd), MemfdError::Length { len });
     }
-    // More than there are addresses for, of which nothing is there.
+    // A file of one hole, which is longer than the address space.
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     let len = 1_usize << 62;
     ftruncate(&fd, len as u64).unwrap();

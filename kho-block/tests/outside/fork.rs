@@ -1,4 +1,4 @@
-//! A forked child owns nothing of what its parent has in a memfd.
+//! A forked child owns none of its parent's blocks in a memfd.
 
 use std::fs;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -11,18 +11,19 @@ use kho_block::{BlockSet, MemfdMemory};
 
 use crate::{Number, child, handed_over};
 
-/// Does what safe functions of other crates do: `f` runs in a child, which then exits with 0.
+/// Calls `f` in a forked child, which then exits with 0, or with 1 if `f` panics. Safe functions of
+/// other crates do the same.
 fn in_child(f: impl FnOnce()) -> ExitStatus {
     // SAFETY: these tests run alone, in a process whose other threads only wait.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
         let code = i32::from(catch_unwind(AssertUnwindSafe(f)).is_err());
-        // SAFETY: ends this child at once.
+        // SAFETY: this ends the child at once.
         unsafe { libc::_exit(code) };
     }
     let mut status = 0;
-    // SAFETY: the pointer is to an integer of this function's.
+    // SAFETY: the pointer is to a local variable.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
     ExitStatus::from_raw(status)
 }
@@ -40,7 +41,8 @@ fn child_has_no_blocks() {
     set.push(Number { value: 1 }).unwrap();
     let place = std::ptr::from_ref(&set[0]).addr();
 
-    // Each of these would be a second owner's. The address sanitizer turns the signal into an exit.
+    // Each access would be that of a second owner. With the address sanitizer the child exits
+    // instead of ending by the signal.
     let killed = |status: ExitStatus| {
         assert!(status.signal() == Some(libc::SIGSEGV) || status.code() == Some(1), "{status}");
     };
@@ -49,7 +51,7 @@ fn child_has_no_blocks() {
     killed(in_child(|| {
         let _ = BlockSet::new_in(&memory).push(Number { value: 13 });
     }));
-    // Nothing else can come to lie there.
+    // No other memory can be mapped at these addresses.
     let status = in_child(|| {
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let at = |text: &str| usize::from_str_radix(text, 16).unwrap();
@@ -57,12 +59,12 @@ fn child_has_no_blocks() {
             let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
             (at(start)..at(end)).contains(&place)
         };
-        let line = maps.lines().find(has_place).expect("there is a hole");
+        let line = maps.lines().find(has_place).expect("the hole is filled");
         assert!(line.contains("---p") && !line.contains("memfd:"), "{line}");
     });
     assert!(status.success(), "{status}");
     assert_eq!(set[0].value, 1);
-    // A child may have memories of its own, and children, and drop what it inherited.
+    // A child may create memories, fork, and drop what it inherited.
     let status = in_child(|| {
         let mut own = BlockSet::new_in(MemfdMemory::new("child").unwrap());
         own.push(Number { value: 5 }).unwrap();
@@ -77,7 +79,7 @@ fn child_has_no_blocks() {
     assert!(status.success(), "{status}");
     assert_eq!(set[0].value, 1);
 
-    // To give its descriptor away is for the parent.
+    // Only the parent may give the descriptor away.
     let head = set.hand_over();
     let mut memory = Some(memory);
     assert_eq!(in_child(|| drop(memory.take().map(MemfdMemory::into_fd))).code(), Some(1));
@@ -100,7 +102,7 @@ fn child_seals_while_another_thread_forks() {
         scope.spawn(|| {
             while !stop.load(Relaxed) {
                 let mut command = Command::new("/bin/true");
-                // SAFETY: the hook does nothing; having one makes this a real fork.
+                // SAFETY: the hook does nothing. With a hook, the command is started by fork.
                 unsafe { command.pre_exec(|| Ok(())) };
                 command.status().unwrap();
             }
@@ -117,7 +119,7 @@ fn forking_while_a_thread_ends() {
     child::passes("fork::child_forks_while_a_thread_ends");
 }
 
-/// A destructor of a thread-local value forks, after those of other values have run.
+/// Forks from the destructor of a thread-local value, after other destructors have run.
 #[test]
 #[ignore = "run in a process of its own"]
 fn child_forks_while_a_thread_ends() {

@@ -1,12 +1,12 @@
-//! Growing: what is said to be there is there, and what can't be is named.
+//! A file that grows: its memory is there, and errors say why it can't grow.
 
 use kho_block::{AllocErrorKind, BlockSet, MemfdMemory, ReserveErrorKind};
 use rustix::fs::{SealFlags, fcntl_add_seals};
 
-use crate::one::OneBlock as _;
+use crate::common::OneBlock as _;
 use crate::{BLOCK, Number, allocated, from_fd, handed_over};
 
-/// H5, whatever the kernel said of huge pages.
+/// H5: a set's blocks have memory, whatever the kernel said about huge pages.
 #[test]
 fn what_is_reserved_is_allocated() {
     let memory = MemfdMemory::new("grows").unwrap();

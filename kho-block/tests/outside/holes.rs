@@ -1,4 +1,4 @@
-//! Files with holes: their length says nothing of the memory that they take.
+//! Sparse files, whose length says nothing about how much memory they have.
 
 use std::ptr;
 
@@ -9,10 +9,10 @@ use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, seek};
 use rustix::io::pwrite;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::one::OneBlock as _;
+use crate::common::OneBlock as _;
 use crate::{BLOCK, Number, allocated, from_fd, memfd};
 
-/// A sparse file in which there is a block with one number, at `offset`.
+/// Returns a sparse file with a block of one number at `offset`, and the head of that set.
 fn sparse(len: u64, offset: u64) -> (OwnedFd, SetHead<Number>) {
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, len).unwrap();
@@ -41,9 +41,9 @@ fn opening_a_sparse_file_allocates_nothing() {
     }
 }
 
-/// Blocks in holes are given out with memory behind them, before the file grows.
+/// Blocks in holes get memory and are allocated before the file grows.
 #[test]
-fn holes_are_filled_by_what_is_given_out() {
+fn holes_are_filled_before_the_file_grows() {
     let (fd, head) = sparse(1 << 20, 512 << 10);
     let view = fd.try_clone().unwrap();
     let memory = from_fd::<BLOCK>(fd).unwrap();
@@ -63,7 +63,7 @@ fn holes_are_filled_by_what_is_given_out() {
     assert_eq!(kept[0].value, 7);
 }
 
-/// A block of 64 KiB of which one page is there: it is preserved, and gets the rest when it is claimed.
+/// A block of 64 KiB with a single page is preserved, and gets its other pages when it is claimed.
 #[test]
 fn blocks_with_holes() {
     const LARGE: usize = 64 << 10;
@@ -88,7 +88,7 @@ fn blocks_with_holes() {
     memory.read(PhysAddr::new(at(2).get() + 5000), &mut byte).unwrap();
     assert_eq!((byte, allocated(&view)), ([b'x'], before + 2 * pages));
 
-    // What is free is not given out with what was in it, or without memory.
+    // A free block is zeroed and gets memory when it is allocated.
     assert_eq!(memory.free_preserved(), 498);
     let usage = memory.usage();
     assert_eq!((usage.preserved, usage.free, usage.unbacked), (0, 2, 1021));
@@ -103,10 +103,10 @@ fn blocks_with_holes() {
     assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
-/// Through a mapping a peer can write behind the end of a file, up to that of its last page: G3, what is
-/// given out later is zero all the same.
+/// G3: blocks are zero, even if somebody wrote after the end of the file. A mapping can do so up to
+/// the end of the last page.
 #[test]
-fn bytes_behind_the_end() {
+fn bytes_after_the_end() {
     const SMALL: usize = 32;
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, (BLOCK + SMALL) as u64).unwrap();

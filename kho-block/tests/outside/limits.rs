@@ -1,4 +1,4 @@
-//! Limits of the process: address space, locked memory, sizes of files.
+//! Limits of the process: address space, locked memory, length of files.
 
 use kho_block::{BlockSet, MemfdError, MemfdMemory, ReserveErrorKind, SealedMemfd};
 use rustix::fs::{MemfdFlags, ftruncate};
@@ -11,7 +11,7 @@ fn limit(resource: Resource, value: u64) {
     setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).unwrap();
 }
 
-/// A set is written, and claimed by a successor.
+/// Writes a set, claims it, and views it.
 fn works() {
     let (memory, head) = handed_over(1000);
     let memory = from_fd::<BLOCK>(memory.into_fd()).unwrap();
@@ -31,7 +31,7 @@ fn address_space() {
 #[ignore = "run in a process of its own"]
 fn child_address_space() {
     if pages_mapped() > 1 << 28 {
-        println!("skipped: the address sanitizer itself takes more than any limit");
+        println!("skipped: the address sanitizer itself needs more address space");
         return;
     }
     for gib in [32, 8, 1] {
@@ -40,11 +40,11 @@ fn child_address_space() {
         let most = MemfdMemory::new("most").unwrap().max_len() as u64;
         assert!(most >= 64 << 20 && most <= gib << 30, "{most}");
     }
-    // A file that takes much of what there is can still grow.
+    // A file can grow even if it takes much of the address space.
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, 256 << 20).unwrap();
     assert_eq!(from_fd::<BLOCK>(fd).unwrap().max_len(), 512 << 20);
-    // What was asked for by name is given, or named.
+    // A length that was asked for is either reserved, or named in the error.
     let len = 64 << 30;
     let before = pages_mapped();
     let error = MemfdMemory::<BLOCK>::with_max_len("much", len).unwrap_err();
@@ -57,7 +57,7 @@ fn child_address_space() {
     // SAFETY: as before.
     let memory = unsafe { MemfdMemory::<BLOCK>::from_fd_with_max_len(error.fd, 32 << 20) }.unwrap();
     assert_eq!(memory.max_len(), 32 << 20);
-    // A file that is larger than the limit comes back, whole.
+    // A file that is longer than the limit comes back as it was.
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, len as u64).unwrap();
     let error = from_fd::<BLOCK>(fd).unwrap_err();
@@ -65,10 +65,10 @@ fn child_address_space() {
     let error = SealedMemfd::<BLOCK>::seal(error.fd).unwrap_err();
     assert_eq!(error.error, MemfdError::AddressSpace { len });
     drop(memory);
-    assert_eq!(pages_mapped(), before, "what failed has left something mapped");
+    assert_eq!(pages_mapped(), before, "a failure left something mapped");
 }
 
-/// How many pages are mapped.
+/// Returns how many pages are mapped.
 fn pages_mapped() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').next().unwrap().parse().unwrap()
@@ -84,7 +84,7 @@ fn locked_memory() {
 fn child_locked_memory() {
     let hard = getrlimit(Resource::Memlock).maximum.unwrap_or(u64::MAX);
     limit(Resource::Memlock, hard.min(16 << 20));
-    // Root may lock whatever it likes; nobody may not, and the kernel asks each thread.
+    // Root may lock any memory, so this thread changes to another user.
     if rustix::process::getuid().is_root() {
         rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
     }
@@ -101,7 +101,7 @@ fn size_of_a_file() {
 #[test]
 #[ignore = "run in a process of its own"]
 fn child_size_of_a_file() {
-    // To go beyond the limit would end this process with SIGXFSZ.
+    // A file that grew past the limit would end this process by SIGXFSZ.
     limit(Resource::Fsize, 1 << 20);
     let memory = MemfdMemory::new("limited").unwrap();
     let mut set = BlockSet::<Number, _>::new_in(&memory);
@@ -109,7 +109,7 @@ fn child_size_of_a_file() {
     set.try_reserve(900 << 7).unwrap();
     let error = set.try_reserve(3 << 17).unwrap_err();
     assert_eq!(error.kind, ReserveErrorKind::FileSizeLimit);
-    // All but the first block, as the limit has it.
+    // The file has grown to the limit. Its first block is never allocated.
     let usage = memory.usage();
     assert_eq!(usage.free + usage.owned, (1 << 20) / BLOCK - 1);
     drop(set);

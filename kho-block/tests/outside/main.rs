@@ -1,20 +1,18 @@
-//! What comes from outside: descriptors of all kinds, limits of the process, forks, holes in files.
+//! What comes from outside: descriptors of all kinds, limits of the process, forks, sparse files.
 
-// The sizes are those of 64 bits.
+// The sizes need addresses of 64 bits.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
-#![allow(unsafe_code)] // descriptors are claimed, and processes forked, by hand here
+#![allow(unsafe_code)] // the tests open descriptors as memories, and fork
 
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod descriptors;
 mod fork;
 mod growth;
 mod holes;
-#[path = "../common/itself.rs"]
-mod itself;
 mod limits;
 mod mapping;
-#[path = "../common/one.rs"]
-mod one;
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{BlockSet, Entry, FromFdError, MemfdMemory, SetHead};
@@ -29,7 +27,7 @@ struct Number {
     value: u64,
 }
 
-/// A memory with a set of so many numbers, which was handed over.
+/// Returns a memory in which a set of `count` numbers was handed over.
 fn handed_over(count: u64) -> (MemfdMemory, SetHead<Number>) {
     let memory = MemfdMemory::new("kho-block-outside").unwrap();
     let mut set = BlockSet::new_in(&memory);
@@ -38,7 +36,7 @@ fn handed_over(count: u64) -> (MemfdMemory, SetHead<Number>) {
     (memory, head)
 }
 
-/// Is `unsafe` to call where somebody else writes the file; here nobody does.
+/// Opens a file that nobody else writes, since each test has one of its own.
 fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, FromFdError> {
     // SAFETY: each test has its file to itself.
     unsafe { MemfdMemory::from_fd(fd) }
@@ -48,7 +46,7 @@ fn memfd(flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
     memfd_create("kho-block-outside", MemfdFlags::CLOEXEC | flags)
 }
 
-/// How many bytes of memory a file has.
+/// Returns how many bytes of memory a file has.
 fn allocated(fd: impl AsFd) -> u64 {
     u64::try_from(fstat(fd).unwrap().st_blocks).unwrap() * 512
 }

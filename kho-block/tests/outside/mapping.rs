@@ -1,4 +1,4 @@
-//! What the kernel knows of the mapping, by `/proc/self/smaps`: proc(5).
+//! The flags of the mapping, as `/proc/self/smaps` shows them: proc_pid_smaps(5).
 
 use std::fs;
 use std::process::id;
@@ -8,7 +8,7 @@ use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{BLOCK, Number, child, from_fd};
 
-/// The pieces of the mapping of the file of this name: their lengths and flags.
+/// Returns the length and the flags of each part of the mapping of a file.
 fn pieces(name: &str) -> Vec<(usize, String)> {
     let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
     let mut found = Vec::new();
@@ -57,7 +57,7 @@ fn child_flags() {
         check(0);
         check(100 << 10);
         check(5 << 20);
-        // What is opened again, too.
+        // A file that is opened again has the same flags.
         drop(set);
         let memory = from_fd::<BLOCK>(memory.into_fd()).unwrap();
         assert!(pieces(&name).iter().all(|(_, flags)| flags.contains(" dc ")));
