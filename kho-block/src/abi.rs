@@ -10,7 +10,7 @@ use crate::addr::PhysAddr;
 ///
 /// C: `struct kho_block_header_ser`.
 #[doc(alias = "kho_block_header_ser")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct BlockHeader {
     /// Address of the next block; [`PhysAddr::NULL`] in the last one.

@@ -1,15 +1,27 @@
-//! Addresses: of a block, and of a chain's first block with the type of its entries.
+//! Addresses of blocks, and heads of sets.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 
 use bytemuck::{Pod, Zeroable};
 
-/// A physical address in bytes; whatever a memory uses to name a place in itself.
+/// An address in a memory, in bytes.
 ///
-/// In the kernel this is a `phys_addr_t` stored as `u64`; in [`MemfdMemory`] it is an offset in
-/// the file.
+/// In the kernel it is a physical address (`phys_addr_t`, stored as `u64`). In [`MemfdMemory`] it is
+/// an offset in the file, in [`HeapMemory`] an address of this process.
+///
+/// ```
+/// use kho_block::PhysAddr;
+///
+/// let addr = PhysAddr::new(0x5000);
+/// assert_eq!(addr, 0x5000.into());
+/// assert_eq!(addr.to_string(), "0x5000");
+/// assert!(addr > PhysAddr::NULL);
+/// ```
+///
+/// [`HeapMemory`]: crate::HeapMemory
 ///
 /// [`MemfdMemory`]: crate::MemfdMemory
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
@@ -17,28 +29,28 @@ use bytemuck::{Pod, Zeroable};
 pub struct PhysAddr(u64);
 
 impl PhysAddr {
-    /// Address 0: no block. It ends a chain and is the head of an empty set.
+    /// Address 0, at which no block is. It ends a chain, and is the head of an empty set.
     pub const NULL: Self = Self(0);
 
-    /// The address with this value.
+    /// Returns the address with this value.
     #[must_use]
     pub const fn new(value: u64) -> Self {
         Self(value)
     }
 
-    /// The value of the address.
+    /// Returns the value of the address.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Whether this is [`PhysAddr::NULL`].
+    /// Returns whether this is [`PhysAddr::NULL`].
     #[must_use]
     pub const fn is_null(self) -> bool {
         self.0 == 0
     }
 
-    /// The address `bytes` further on, or `None` where that passes the end of the address space.
+    /// Returns the address `bytes` further on, or `None` past the end of the address space.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -47,19 +59,31 @@ impl PhysAddr {
         }
     }
 
-    /// Whether the address is a multiple of `align`, a power of two.
+    /// Returns whether the address is a multiple of `align`, a power of two.
     #[inline]
     pub(crate) const fn is_aligned_to(self, align: usize) -> bool {
         debug_assert!(align.is_power_of_two());
         self.0 & (align as u64 - 1) == 0
     }
 
-    /// The address `bytes` further on, within a block whose address was checked.
+    /// Returns the address `bytes` further on, within a block whose address was checked.
     ///
     /// A block is aligned to its size, so no address in it passes the end of the address space.
     #[cfg(feature = "alloc")]
     pub(crate) const fn within_block(self, bytes: usize) -> Self {
         Self(self.0.wrapping_add(bytes as u64))
+    }
+}
+
+impl From<u64> for PhysAddr {
+    fn from(value: u64) -> Self {
+        Self(value)
+    }
+}
+
+impl From<PhysAddr> for u64 {
+    fn from(addr: PhysAddr) -> Self {
+        addr.0
     }
 }
 
@@ -81,13 +105,19 @@ impl fmt::LowerHex for PhysAddr {
     }
 }
 
-/// The address of a chain's first block, and the type `T` of its entries; null for an empty set.
+impl fmt::UpperHex for PhysAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::UpperHex::fmt(&self.0, f)
+    }
+}
+
+/// The head of a set: the address of its first block, and the type `T` of its entries.
 ///
-/// Plain data of 8 bytes, the same as the `u64` in the kernel's structures. As a field of an entry
-/// it nests a set: restoring it gives a set of `T`, never of something else.
+/// The head of an empty set is null. A head is plain data of 8 bytes, as the `u64` in the kernel's
+/// structures is. As a field of an entry it nests a set, and restoring it gives a set of `T`.
 ///
-/// A head owns nothing and proves nothing: it may have come from outside. [`BlockSet::restore`]
-/// checks what it leads to.
+/// A head owns nothing and proves nothing, for it may have come from outside. [`BlockSet::restore`]
+/// checks the chain that it leads to.
 ///
 /// [`BlockSet::restore`]: crate::BlockSet::restore
 #[doc(alias = "kho_block_set_head_pa")]
@@ -95,26 +125,26 @@ impl fmt::LowerHex for PhysAddr {
 #[repr(transparent)]
 pub struct SetHead<T> {
     addr: PhysAddr,
-    entries: PhantomData<T>,
+    entry: PhantomData<T>,
 }
 
 impl<T> SetHead<T> {
-    /// The head of an empty set.
+    /// The head of an empty set: null.
     pub const EMPTY: Self = Self::new(PhysAddr::NULL);
 
-    /// The head of a chain whose first block is at `addr`.
+    /// Returns the head of a chain whose first block is at `addr`.
     #[must_use]
     pub const fn new(addr: PhysAddr) -> Self {
-        Self { addr, entries: PhantomData }
+        Self { addr, entry: PhantomData }
     }
 
-    /// The address of the first block; null for an empty set.
+    /// Returns the address of the first block, or null for an empty set.
     #[must_use]
     pub const fn addr(self) -> PhysAddr {
         self.addr
     }
 
-    /// Whether the set has no entries.
+    /// Returns whether the set has no entries.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.addr.is_null()
@@ -143,6 +173,19 @@ impl<T> PartialEq for SetHead<T> {
 }
 
 impl<T> Eq for SetHead<T> {}
+
+impl<T> PartialOrd for SetHead<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Heads are ordered by address.
+impl<T> Ord for SetHead<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.addr.cmp(&other.addr)
+    }
+}
 
 impl<T> Hash for SetHead<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {

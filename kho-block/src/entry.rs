@@ -139,7 +139,7 @@ pub trait Entry: Pod {
 }
 
 /// Size, alignment and fields of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EntryLayout {
     /// What the entry is called.
@@ -161,7 +161,7 @@ pub struct EntryLayout {
 }
 
 /// One field of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Field {
     /// The field's name; its index for a tuple struct.
@@ -175,7 +175,7 @@ pub struct Field {
 }
 
 /// What the bytes of a field mean. Numbers are in the byte order of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldKind {
     /// An unsigned integer of the field's size.

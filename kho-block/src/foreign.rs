@@ -159,13 +159,12 @@ impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a ForeignSet<'_, T, M> {
 }
 
 /// The entries of a [`ForeignSet`] in order, by value, from either end.
-#[derive(Debug)]
-pub struct ForeignIter<'a, T: Entry, M: ReadMemory> {
+pub struct ForeignIter<'a, T, M> {
     set: &'a ForeignSet<'a, T, M>,
     indices: core::ops::Range<usize>,
 }
 
-impl<T: Entry, M: ReadMemory> Clone for ForeignIter<'_, T, M> {
+impl<T, M> Clone for ForeignIter<'_, T, M> {
     fn clone(&self) -> Self {
         Self { set: self.set, indices: self.indices.clone() }
     }
@@ -196,3 +195,9 @@ impl<T: Entry, M: ReadMemory> DoubleEndedIterator for ForeignIter<'_, T, M> {
 impl<T: Entry, M: ReadMemory> ExactSizeIterator for ForeignIter<'_, T, M> {}
 
 impl<T: Entry, M: ReadMemory> FusedIterator for ForeignIter<'_, T, M> {}
+
+impl<T, M> fmt::Debug for ForeignIter<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForeignIter").field("left", &self.indices.len()).finish_non_exhaustive()
+    }
+}

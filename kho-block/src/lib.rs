@@ -114,6 +114,7 @@ mod entry;
 mod error;
 #[cfg(feature = "alloc")]
 mod foreign;
+mod invariants;
 #[allow(unsafe_code)]
 mod memory;
 #[cfg(feature = "rayon")]

@@ -72,7 +72,7 @@ use crate::raw::LentChain;
 ///     view
 /// }
 /// ```
-pub struct SetView<'m, T: Entry, M: StableMemory>(LentChain<'m, T, M>);
+pub struct SetView<'m, T, M>(LentChain<'m, T, M>);
 
 impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
     /// How many entries fit in a block of this memory.

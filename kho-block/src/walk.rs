@@ -14,7 +14,7 @@ use crate::error::{ReadError, ReadErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::ReadMemory;
 
 /// A checked block of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BlockInfo {
     /// Address of the block.
