@@ -8,13 +8,14 @@ use criterion::measurement::WallTime;
 use criterion::{
     Bencher, BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use kho_benches::names::MEMCPY;
 use kho_benches::{
-    Array, Bytes80, Evictor, LARGE, MEMCPY, MemorySlot, PointerChase, Preserved, Restore, SMALL,
-    Sample, Set, bulk_append, copy, fill, fill_with, filled, fold, for_loop, gather, linux,
-    numbered, random_indices,
+    Array, Bytes80, Evictor, LARGE, MemorySlot, PointerChase, Preserved, Restore, SMALL, Sample,
+    Set, bulk_append, copy, fill, fill_with, filled, fold, for_loop, gather, linux, numbered,
+    random_indices,
 };
 #[cfg(kho_linux)]
-use kho_benches::{KERNEL, PreservedByC};
+use kho_benches::{PreservedByC, names::KERNEL};
 use kho_block::MemfdMemory;
 #[cfg(kho_linux)]
 use kho_linux_c::KernelSet;

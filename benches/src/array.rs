@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kho_block::{BlockMemory, BlockSet, HeapMemory, MemfdMemory, Reader, Writer};
 
-use crate::Sample;
+use crate::{Sample, names};
 
 /// A collection with room ahead, an index, and iterators in both directions.
 pub trait Array<T: Sample>: Sized {
@@ -66,7 +66,7 @@ pub trait Cursor<'a, T: 'a>: Iterator<Item = &'a T> {
 }
 
 impl<T: Sample> Array<T> for Vec<T> {
-    const NAME: &'static str = crate::VEC;
+    const NAME: &'static str = names::VEC;
 
     type Writer<'a> = VecWriter<'a, T>;
 
@@ -174,7 +174,7 @@ impl Memory for MemfdMemory {
 }
 
 impl<T: Sample, M: Memory> Array<T> for Set<T, M> {
-    const NAME: &'static str = crate::BLOCK_SET;
+    const NAME: &'static str = names::BLOCK_SET;
 
     type Writer<'a>
         = Writer<'a, T, Arc<M>>

@@ -6,7 +6,7 @@ use std::ptr;
 use kho_block::abi::{BlockHeader, DEFAULT_BLOCK_SIZE};
 use kho_block::{BlockMemory as _, MemfdMemory, PhysAddr};
 
-use crate::{Memory as _, MemorySlot, Restore, Sample};
+use crate::{Memory as _, MemorySlot, Restore, Sample, names};
 
 /// A chain of headers in the kind of memory that sets are in. Restoring claims no block and keeps no
 /// table.
@@ -21,7 +21,7 @@ pub struct PointerChase {
 }
 
 impl Restore for PointerChase {
-    const NAME: &'static str = crate::POINTER_CHASE;
+    const NAME: &'static str = names::POINTER_CHASE;
 
     /// The number of entries that the headers count.
     type Restored = usize;

@@ -1,9 +1,9 @@
 //! From live objects to a successor that has read every entry, by way of bytes in a memfd: kho-block
 //! beside the formats that one would pick instead.
 //!
-//! For all of them the predecessor seals the file. The successor gets nothing but the descriptor, mappings
-//! the file as [`SealedMemfd`] does, checks what the format can check, and reads every field of every
-//! entry into a [`Digest`]. Each format is used in the fastest of the sensible ways, which its module
+//! For all of them the predecessor seals the file. The successor gets nothing but the descriptor, maps
+//! the file as a `SealedMemfd`, checks what the format can check, and reads every field of every entry
+//! into a [`Digest`]. Each format is used in the fastest of the sensible ways, which its module
 //! describes.
 //!
 //! One thing differs: kho-block's blocks are in huge pages, which its memory asks for. The files of the
@@ -11,6 +11,7 @@
 
 mod bitcode;
 mod entries;
+mod format;
 mod kho_block;
 mod objects;
 mod output;
@@ -20,13 +21,8 @@ mod serde;
 mod tests;
 mod zerocopy;
 
-use std::hint::black_box;
-use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
-
-use ::kho_block::SealedMemfd;
-
 pub use bitcode::Bitcode;
+pub use format::{Crossing, Format, cross};
 pub use kho_block::KhoBlock;
 pub use objects::{
     Digest, LiveProcess, Mapping, Object, OpenFile, Process, Session, processes, sessions,
@@ -35,71 +31,3 @@ pub use output::Output;
 pub use rkyv::Rkyv;
 pub use serde::{Postcard, SerdeJson};
 pub use zerocopy::Zerocopy;
-
-/// A way to bring live objects of a type across.
-pub trait Format<Live> {
-    /// Name in results.
-    const NAME: &'static str;
-
-    /// What can be made before the freeze.
-    type Prepared;
-
-    /// Buffers that are left when the file is written. They are freed when nobody waits.
-    type Rest;
-
-    /// Prepares to write. If the length of the file is known, memory of that length is allocated too.
-    ///
-    /// # Errors
-    /// If a system call fails or memory is short.
-    fn prepare(live: &[Live], len: Option<u64>) -> anyhow::Result<Self::Prepared>;
-
-    /// Writes everything and returns the sealed file.
-    ///
-    /// # Errors
-    /// If a system call fails or memory is short.
-    fn freeze(prepared: Self::Prepared, live: &[Live]) -> anyhow::Result<(OwnedFd, Self::Rest)>;
-
-    /// Checks the file and reads every entry.
-    ///
-    /// # Errors
-    /// If this format does not write such bytes.
-    fn read(file: &SealedMemfd) -> anyhow::Result<Digest>;
-}
-
-/// What one crossing read, and how long its parts took. Freeing the file and the buffers is in none.
-#[derive(Clone, Copy, Debug)]
-pub struct Crossing {
-    /// Time until everything was ready for the freeze.
-    pub prepare: Duration,
-    /// Time from there until the descriptor was ready for the successor.
-    pub freeze: Duration,
-    /// Time from there until the successor had read every entry.
-    pub read: Duration,
-    /// Digest of what the successor read.
-    pub digest: Digest,
-    /// Length of the file in bytes.
-    pub len: u64,
-}
-
-/// Brings live objects across once.
-///
-/// # Errors
-/// If the format reports an error.
-pub fn cross<Live, F: Format<Live>>(live: &[Live], len: Option<u64>) -> anyhow::Result<Crossing> {
-    let start = Instant::now();
-    let prepared = F::prepare(black_box(live), len)?;
-    let prepare = start.elapsed();
-
-    let start = Instant::now();
-    let (fd, rest) = F::freeze(prepared, black_box(live))?;
-    let freeze = start.elapsed();
-
-    let start = Instant::now();
-    let file = SealedMemfd::open(fd)?;
-    let digest = black_box(F::read(black_box(&file))?);
-    let read = start.elapsed();
-
-    drop(rest);
-    let len = file.as_bytes().len() as u64;
-    Ok(Crossing { prepare, freeze, read, digest, len })
-}

@@ -6,6 +6,7 @@
 mod array;
 mod chase;
 pub mod end_to_end;
+pub mod names;
 mod restore;
 mod sample;
 mod workload;
@@ -21,21 +22,6 @@ pub use workload::{
     bulk_append, chunks, copy, fill, fill_with, filled, fold, for_count, for_loop, gather,
     numbered, random_indices, reverse, rewrite, roll_back, seek,
 };
-
-/// Name of the sets in results.
-pub const BLOCK_SET: &str = "BlockSet";
-
-/// Name of `Vec` in results.
-pub const VEC: &str = "Vec";
-
-/// Name of the kernel's C code in results.
-pub const KERNEL: &str = "kernel's C";
-
-/// Name of the plain copy in results: the limit for writing.
-pub const MEMCPY: &str = "memcpy";
-
-/// Name of the pointer chase in results: the limit for restoring.
-pub const POINTER_CHASE: &str = "pointer chase";
 
 /// Number of entries in small runs. They fit in a core's caches.
 pub const SMALL: usize = 10_000;

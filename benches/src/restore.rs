@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kho_block::{BlockSet, SetHead};
 
-use crate::{Array, Memory, Sample, Set, filled};
+use crate::{Array, Memory, Sample, Set, filled, names};
 #[cfg(kho_linux)]
 use kho_linux_c::{KernelChain, KernelSet};
 
@@ -60,7 +60,7 @@ pub struct PreservedByC(Option<KernelChain>);
 
 #[cfg(kho_linux)]
 impl Restore for PreservedByC {
-    const NAME: &'static str = crate::KERNEL;
+    const NAME: &'static str = names::KERNEL;
 
     type Restored = KernelSet;
 

@@ -129,7 +129,8 @@ fn reserve<T: Entry>(memory: &Rc<MemfdMemory>, count: usize) -> Result<Set<T>, R
     Ok(set)
 }
 
-/// Returns a file with room for at least `len` bytes, in the pages that blocks get.
+/// Returns a file that had room made for at least `len` bytes of blocks, in huge pages if the system has
+/// them, and holds none.
 pub(super) fn file_with_room(len: usize) -> anyhow::Result<OwnedFd> {
     let memory = Rc::new(MemfdMemory::new("end-to-end")?);
     let blocks = len.div_ceil(DEFAULT_BLOCK_SIZE);

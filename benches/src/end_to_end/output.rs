@@ -8,8 +8,6 @@ use anyhow::Context as _;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
-use super::kho_block::file_with_room;
-
 /// A memfd behind a buffer that stays in a core's cache.
 ///
 /// Writing through it beats a mapping of the file, which faults at each page, and a buffer as long as
@@ -33,16 +31,9 @@ impl Output {
         Ok(Self::to(fd))
     }
 
-    /// Makes a file with at least `len` bytes in huge pages, if the system has them. kho-block has made
-    /// room in it for its blocks, and given it up.
-    ///
-    /// # Errors
-    /// If a system call fails or memory is short.
-    pub fn in_huge_pages(len: usize) -> anyhow::Result<Self> {
-        Ok(Self::to(file_with_room(len)?))
-    }
-
-    fn to(fd: OwnedFd) -> Self {
+    /// Returns an output to a file that is empty.
+    #[must_use]
+    pub fn to(fd: OwnedFd) -> Self {
         Self(BufWriter::with_capacity(BUFFER, File::from(fd)))
     }
 

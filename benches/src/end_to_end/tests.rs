@@ -1,5 +1,6 @@
 //! Every format brings across what every other does, and notices what it can.
 
+use ::kho_block::SealedMemfd;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::pwrite;
 

@@ -9,6 +9,7 @@ use kho_block::SealedMemfd;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::entries::{MappingEntry, OpenFileEntry, ProcessEntry, SessionEntry};
+use super::kho_block::file_with_room;
 use super::{Digest, Format, LiveProcess, Object as _, Output, Session};
 
 /// The format of zerocopy; with `HUGE_PAGES` in the pages that kho-block's blocks get, to show what is
@@ -22,7 +23,7 @@ impl<const HUGE_PAGES: bool> Zerocopy<HUGE_PAGES> {
     const NAME: &'static str = if HUGE_PAGES { "zerocopy in huge pages" } else { "zerocopy" };
 
     fn output(room: usize, len: Option<u64>) -> anyhow::Result<Output> {
-        if HUGE_PAGES { Output::in_huge_pages(room) } else { Output::new(len) }
+        if HUGE_PAGES { Ok(Output::to(file_with_room(room)?)) } else { Output::new(len) }
     }
 }
 

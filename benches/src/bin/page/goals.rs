@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use kho_benches::{KERNEL, POINTER_CHASE, VEC};
+use kho_benches::names::{KERNEL, POINTER_CHASE, VEC};
 
 use crate::results::Results;
 

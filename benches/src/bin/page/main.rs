@@ -13,29 +13,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
-use kho_benches::end_to_end::{Bitcode, Format, Postcard, Rkyv, SerdeJson, Session, Zerocopy};
-use kho_benches::{BLOCK_SET, KERNEL, MEMCPY, POINTER_CHASE, VEC};
+use kho_benches::names::{KERNEL, MEMCPY, POINTER_CHASE, VEC};
 
 use chart::{Bars, Chart};
-use results::Results;
-
-/// Names of kho-block in results: of a set, and of the format.
-const OURS: [&str; 2] = [BLOCK_SET, "kho-block"];
-
-/// Name of the flat array in huge pages.
-const HUGE_PAGES: &str = <Zerocopy<true> as Format<Session>>::NAME;
-
-/// Contenders that hold no state, or that nobody has without this project's memory.
-const LIMITS: [&str; 3] = [MEMCPY, POINTER_CHASE, HUGE_PAGES];
-
-/// The formats that one would pick instead.
-const FORMATS: [&str; 5] = [
-    <Zerocopy<false> as Format<Session>>::NAME,
-    <Rkyv as Format<Session>>::NAME,
-    <Bitcode as Format<Session>>::NAME,
-    <Postcard as Format<Session>>::NAME,
-    <SerdeJson as Format<Session>>::NAME,
-];
+use results::{FORMATS, HUGE_PAGES, Ratio, Results};
 
 fn main() -> Result<()> {
     let args: Vec<_> = env::args_os().skip(1).collect();
@@ -112,8 +93,8 @@ fn end_to_end(results: &Results) -> Result<Chart> {
 }
 
 /// Keeps what was measured.
-fn bars<'a>(groups: impl IntoIterator<Item = (&'a str, Vec<Option<results::Ratio>>)>) -> Vec<Bars> {
-    let group = |(name, ratios): (&str, Vec<Option<results::Ratio>>)| Bars {
+fn bars<'a>(groups: impl IntoIterator<Item = (&'a str, Vec<Option<Ratio>>)>) -> Vec<Bars> {
+    let group = |(name, ratios): (&str, Vec<Option<Ratio>>)| Bars {
         name: name.to_owned(),
         values: ratios.into_iter().map(|ratio| Some(ratio?.median)).collect(),
     };

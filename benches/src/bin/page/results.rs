@@ -7,9 +7,27 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
+use kho_benches::end_to_end::{Bitcode, Format, Postcard, Rkyv, SerdeJson, Session, Zerocopy};
+use kho_benches::names::{BLOCK_SET, MEMCPY, POINTER_CHASE};
 use serde::Deserialize;
 
-use crate::{FORMATS, OURS};
+/// Names of kho-block in results: of a set, and of the format.
+const OURS: [&str; 2] = [BLOCK_SET, "kho-block"];
+
+/// Name of the flat array in huge pages.
+pub(crate) const HUGE_PAGES: &str = <Zerocopy<true> as Format<Session>>::NAME;
+
+/// Contenders that hold no state, or that nobody has without this project's memory.
+pub(crate) const LIMITS: [&str; 3] = [MEMCPY, POINTER_CHASE, HUGE_PAGES];
+
+/// The formats that one would pick instead.
+pub(crate) const FORMATS: [&str; 5] = [
+    <Zerocopy<false> as Format<Session>>::NAME,
+    <Rkyv as Format<Session>>::NAME,
+    <Bitcode as Format<Session>>::NAME,
+    <Postcard as Format<Session>>::NAME,
+    <SerdeJson as Format<Session>>::NAME,
+];
 
 /// Time between the first and the last result of one run, at most.
 const LONGEST_RUN: Duration = Duration::from_secs(60 * 60);

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use kho_benches::{KERNEL, VEC};
+use kho_benches::names::{KERNEL, VEC};
 
-use crate::LIMITS;
-use crate::results::{Ratio, Results};
+use crate::results::{LIMITS, Ratio, Results};
 
 /// What a row's time is divided by, and the unit of the quotient.
 type Each = (f64, &'static str);
