@@ -195,6 +195,57 @@ pub unsafe trait BlockMemory: ReadMemory {
 }
 
 /// The caller's side of [`BlockMemory::claim`]: receives claimed blocks and names the next one.
+///
+/// A visitor that claims the blocks of a list, all of them or none:
+///
+/// ```
+/// use core::ptr::NonNull;
+///
+/// use kho_block::{BlockMemory, ClaimError, ClaimVisitor, HeapMemory, PhysAddr};
+///
+/// struct List {
+///     /// The addresses that are left, last one first.
+///     left: Vec<PhysAddr>,
+///     blocks: Vec<NonNull<u8>>,
+/// }
+///
+/// impl ClaimVisitor for List {
+///     type Error = ClaimError;
+///
+///     fn visit(
+///         &mut self,
+///         _: PhysAddr,
+///         block: NonNull<u8>,
+///     ) -> Result<Option<PhysAddr>, ClaimError> {
+///         self.blocks.push(block);
+///         Ok(self.left.pop())
+///     }
+///
+///     fn refuse(&mut self, error: ClaimError) -> ClaimError {
+///         error
+///     }
+///
+///     fn give_back(&mut self) -> Option<NonNull<u8>> {
+///         self.blocks.pop()
+///     }
+/// }
+///
+/// let memory = HeapMemory::new();
+/// let mut blocks = Vec::new();
+/// memory.allocate(3, |block| blocks.push(block))?;
+/// let mut left: Vec<_> = blocks.iter().map(|block| memory.addr_of(*block)).collect();
+/// // SAFETY: the blocks were just allocated, and are not used any more.
+/// unsafe { memory.hand_over(blocks.into_iter()) };
+///
+/// let first = left.pop().unwrap();
+/// let mut list = List { left, blocks: Vec::new() };
+/// // SAFETY: the list gives back what it visited, each block once, and does not use it.
+/// unsafe { memory.claim(first, &mut list) }?;
+/// assert_eq!(memory.usage().owned, 3);
+/// # // SAFETY: the blocks were just claimed, and are not used any more.
+/// # unsafe { memory.free(list.blocks.into_iter()) };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait ClaimVisitor {
     /// Why a claim failed.
     type Error;

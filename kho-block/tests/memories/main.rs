@@ -13,6 +13,7 @@ mod claims;
 #[path = "../common/mod.rs"]
 mod common;
 mod dump;
+mod faulty;
 mod memfd;
 mod owner;
 mod owning;
