@@ -1,36 +1,38 @@
-//! The bytes the kernel defines: header, sizes, limits.
+//! What the kernel defines: the header of a block, sizes and limits.
 //!
-//! Source: Linux 7.2, `include/linux/kho/abi/block.h` and `kernel/liveupdate/kho_block.c`.
+//! # References
+//! Linux 7.2, `include/linux/kho/abi/block.h` and `kernel/liveupdate/kho_block.c`.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::PhysAddr;
 
-/// The 16 bytes at the start of every block, in the byte order of the machine.
+/// The header of a block: its first 16 bytes, in the byte order of the machine.
 ///
-/// C: `struct kho_block_header_ser`.
+/// In C it is `struct kho_block_header_ser`.
 #[doc(alias = "kho_block_header_ser")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct BlockHeader {
-    /// Address of the next block; [`PhysAddr::NULL`] in the last one.
+    /// Address of the next block, or [`PhysAddr::NULL`] in the last one.
     pub next: PhysAddr,
-    /// How many entries follow.
+    /// Number of entries in the block.
     pub count: u64,
 }
 
-/// Size of [`BlockHeader`] in bytes. Entries start at this offset.
+/// Size of a block's header in bytes, which is also the offset of the first entry.
 pub const HEADER_SIZE: usize = size_of::<BlockHeader>();
 
-/// Size of a block in bytes where pages have 4 KiB: x86-64, and arm64 unless configured otherwise.
+/// Size of a block in bytes on machines with pages of 4 KiB: x86-64, and arm64 unless it is
+/// configured otherwise.
 #[doc(alias = "KHO_BLOCK_SIZE")]
 pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 
 /// The largest size of a block in bytes: 64 MiB.
 ///
-/// No page of Linux is larger than 256 KiB (`PAGE_SIZE_256KB`, `arch/Kconfig`), no huge page of a
-/// kernel with pages of 4 or 16 KiB larger than 32 MiB. The bound keeps sums and distances over a few
-/// blocks far from overflow. Larger blocks do not compile:
+/// No page of Linux is larger than 256 KiB (`PAGE_SIZE_256KB`, `arch/Kconfig`), and no huge page of a
+/// kernel with pages of 4 or 16 KiB is larger than 32 MiB. With this bound, sums and distances over a
+/// few blocks can't overflow. Larger blocks do not compile:
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{ChainWalk, PhysAddr, ReadError, ReadMemory, abi::MAX_BLOCK_SIZE};
@@ -61,17 +63,18 @@ pub const fn is_block_size(size: usize) -> bool {
     size.is_power_of_two() && size > HEADER_SIZE && size <= MAX_BLOCK_SIZE
 }
 
-/// The most blocks the kernel follows in one chain (`KHO_MAX_BLOCKS`).
+/// The largest number of blocks that the kernel follows in one chain (`KHO_MAX_BLOCKS`).
 ///
 /// 10,000 blocks are 40 MiB, or 1.27 million entries of 32 bytes.
 #[doc(alias = "KHO_MAX_BLOCKS")]
 pub const DEFAULT_BLOCK_LIMIT: usize = 10_000;
 
-/// The largest alignment of an entry in bytes: what follows a 16-byte header is aligned to 16.
+/// The largest alignment of an entry in bytes: 16, since entries follow a header of 16 bytes.
 pub const MAX_ENTRY_ALIGN: usize = HEADER_SIZE;
 
-/// How many entries of `entry_size` bytes fit in a block of `block_size` bytes; 0 if none does
-/// or `entry_size` is 0.
+/// Returns how many entries of `entry_size` bytes fit in a block of `block_size` bytes.
+///
+/// It is 0 if none fits, or if `entry_size` is 0.
 ///
 /// ```
 /// use kho_block::abi::count_per_block;
@@ -89,19 +92,19 @@ pub const fn count_per_block(block_size: usize, entry_size: usize) -> usize {
     }
 }
 
-/// Refuses at compile time what is no [block size](is_block_size).
+/// Checks at compile time that blocks may [have this size](is_block_size).
 ///
 /// # Panics
-/// In constant evaluation, so as a compile error: `block_size` is none.
+/// In constant evaluation, so as a compile error: they may not.
 pub(crate) const fn assert_block_size(block_size: usize) {
     assert!(is_block_size(block_size), "a block size is a power of two from 32 bytes to 64 MiB");
 }
 
-/// The most blocks that a set may have whose blocks hold up to `count_per_block` entries: as many as
-/// hold no more entries than a `usize` counts.
+/// Returns the largest number of blocks, of up to `count_per_block` entries, whose entries a `usize`
+/// can count.
 ///
-/// Whoever keeps to it need not look at each sum of counts, or product of a position, for overflow.
-/// Only 32-bit machines come near it.
+/// Within this bound no sum of counts and no product of a position overflows. Only 32-bit machines
+/// come near it.
 pub(crate) const fn countable_blocks(count_per_block: usize) -> usize {
     match usize::MAX.checked_div(count_per_block) {
         Some(blocks) => blocks,
@@ -117,7 +120,7 @@ const _: () = {
     assert!(MAX_ENTRY_ALIGN % align_of::<BlockHeader>() == 0);
 };
 
-/// Blocks that are too large do not compile, whatever takes them.
+/// Blocks that are too large do not compile, in any memory or set.
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};
@@ -170,7 +173,7 @@ const _: () = {
 /// let memory = SealedMemfd::<{ 2 * MAX_BLOCK_SIZE }>::open_with_block_size(fd);
 /// ```
 ///
-/// The largest do:
+/// The largest blocks compile:
 ///
 /// ```
 /// # use kho_block::{*, abi::MAX_BLOCK_SIZE, bytemuck::{Pod, Zeroable}};

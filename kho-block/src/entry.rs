@@ -1,4 +1,4 @@
-//! What an entry is: plain data that knows its own layout.
+//! Entries: plain data whose layout is known.
 
 use core::marker::PhantomData;
 
@@ -49,10 +49,9 @@ pub(crate) mod fits;
 ///
 /// # By hand
 ///
-/// What the macro writes can be written by hand: for a type that another macro makes, or that is
-/// not laid out as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each
-/// field, in order. The last line checks it when the crate is compiled, and not only where the
-/// layout is first used.
+/// The trait can be implemented by hand, for a type that another macro makes, or that is not laid out
+/// as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each field, in order.
+/// The last line below checks the layout when the crate is compiled, not only where it is first used.
 ///
 /// ```
 /// use core::mem::offset_of;
@@ -82,7 +81,7 @@ pub(crate) mod fits;
 ///
 /// const _: &EntryLayout = File::LAYOUT;
 ///
-/// // The same, by the macro.
+/// // What the macro makes of it is equal.
 /// mod derived {
 ///     # use bytemuck::{Pod, Zeroable};
 ///     # use kho_block::{Entry, PhysAddr};
@@ -118,8 +117,8 @@ pub(crate) mod fits;
 /// const _: &EntryLayout = Slot::LAYOUT;
 /// ```
 ///
-/// Nothing unsafe relies on what an implementation says of itself: the soundness of this crate
-/// rests on [`Pod`] and on the compiler's own size and alignment.
+/// No unsafe code relies on what an implementation says of itself, only on [`Pod`], and on the size and
+/// alignment that the compiler knows.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an entry",
     label = "not an entry",
@@ -128,13 +127,13 @@ pub(crate) mod fits;
             `#[entry(bytes)]`"
 )]
 pub trait Entry: Pod {
-    /// What the entry is called, in tools and in the layout's fingerprint.
+    /// Name of the entry, for tools and for the layout's fingerprint.
     const NAME: &'static str;
 
-    /// Version of the entry's meaning, chosen by its author.
+    /// Version of the entry's meaning. Its author raises it when bytes come to mean something else.
     const VERSION: u32;
 
-    /// The layout, field by field.
+    /// Layout of the entry, field by field.
     const LAYOUT: &'static EntryLayout;
 }
 
@@ -142,29 +141,29 @@ pub trait Entry: Pod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EntryLayout {
-    /// What the entry is called.
+    /// Name of the entry.
     pub name: &'static str,
     /// Version of the entry's meaning.
     pub version: u32,
-    /// Size in bytes; the distance between entries in a block.
+    /// Size in bytes, which is the distance between entries in a block.
     pub size: usize,
-    /// Alignment in bytes, 1 to 16.
+    /// Alignment in bytes, from 1 to 16.
     pub align: usize,
-    /// The fields in the order of their offsets, without gaps.
+    /// Fields in the order of their offsets, without gaps.
     pub fields: &'static [Field],
-    /// A hash of all of the above. Two layouts with the same fingerprint very probably have the same
-    /// fields, names and version. It guards against mistakes, not against malice.
+    /// Hash of the name, version, size, alignment and fields. Two layouts with the same fingerprint are
+    /// almost certainly equal. It guards against mistakes, not against malice.
     ///
-    /// The entries of a set that a field is the head of count by name and version only: raise their
-    /// version with every change to them, or compare their fingerprint as well.
+    /// Entries of a nested set count by name and version only: raise their version with every change,
+    /// or compare their fingerprint as well.
     pub fingerprint: u64,
 }
 
-/// One field of an entry.
+/// A field of an entry: its name, its place, and what its bytes mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Field {
-    /// The field's name; its index for a tuple struct.
+    /// Name of the field, or its index in a tuple struct.
     pub name: &'static str,
     /// Offset from the start of the entry, in bytes.
     pub offset: usize,
@@ -184,42 +183,44 @@ pub enum FieldKind {
     Signed,
     /// An IEEE 754 number of the field's size.
     Float,
-    /// Text in UTF-8, ended by the first NUL byte or the end of the field.
+    /// UTF-8 text, up to the first zero byte or the end of the field.
     Text,
-    /// An array without gaps.
+    /// An array of equal elements without gaps.
     Array {
-        /// What each element means.
+        /// Meaning of each element.
         element: &'static FieldKind,
-        /// How many elements there are.
+        /// Number of elements.
         len: usize,
     },
-    /// Another entry, in place.
+    /// Another entry, stored in place.
     Entry(&'static EntryLayout),
     /// A physical address.
     PhysAddr,
-    /// The head of a set. Name and version only, so that entries may nest in themselves.
+    /// The head of a set. Has the name and version of the set's entries and not their layout, so that
+    /// entries may nest in themselves.
     SetHead {
-        /// What the set's entries are called.
+        /// Name of the set's entries.
         name: &'static str,
-        /// The version of the set's entries.
+        /// Version of the set's entries.
         version: u32,
     },
-    /// No bytes: a marker, such as `PhantomData<T>` or `()`.
+    /// A marker without bytes, such as `PhantomData<T>` or `()`.
     Nothing,
-    /// Plain data of a type of which nothing else is known, such as one of another crate.
+    /// Plain data of a type whose fields are not known, such as one of another crate.
     Bytes {
-        /// What the type is called.
+        /// Name of the type.
         name: &'static str,
-        /// The size of the type in bytes.
+        /// Size of the type in bytes.
         size: usize,
     },
 }
 
 /// A type that may be the field of an entry.
 ///
-/// Integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`], every
-/// [`Entry`], and the markers `PhantomData<T>` and `()`. Not `usize` or `isize`, whose size differs between machines; not `bool` or `char`,
-/// which have bit patterns that no value has; not pointers, which mean nothing to a successor.
+/// These are integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`], every
+/// [`Entry`], and the markers `PhantomData<T>` and `()`. These are not: `usize` and `isize`, whose
+/// size differs between machines; `bool` and `char`, for which some bit patterns are invalid; and
+/// pointers, which mean nothing to a successor.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a field of an entry",
     label = "not a type that keeps its meaning across a live update",
@@ -230,7 +231,7 @@ pub enum FieldKind {
             in the layout"
 )]
 pub trait FieldType: Pod {
-    /// What the bytes of the type mean.
+    /// Meaning of the bytes of this type.
     const KIND: FieldKind;
 }
 
@@ -268,18 +269,17 @@ impl<T: Entry> FieldType for T {
 }
 
 impl EntryLayout {
-    /// Stands in for the layout of a struct that the derive macro refused, so that entries that
-    /// hold it don't fail with it.
+    /// Stands in for the layout of a struct that the derive macro rejected, so that entries that hold
+    /// it compile.
     #[doc(hidden)]
     pub const REFUSED: Self =
         Self { name: "", version: 0, size: 0, align: 1, fields: &[], fingerprint: 0 };
 
-    /// The layout of the entry `T`, called by its name and version, with these fields.
+    /// Returns the layout of the entry `T` with these fields.
     ///
     /// # Panics
-    /// Where the fields don't follow one another from the first byte of `T` to its last, where `T`
-    /// has no size, and where it is aligned to more than 16 bytes. In a constant that is a compile
-    /// error.
+    /// The fields do not follow one another from the first byte of `T` to its last, `T` has no size, or
+    /// it is aligned to more than 16 bytes. In a constant that is a compile error.
     #[must_use]
     pub const fn of<T: Entry>(fields: &'static [Field]) -> Self {
         assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
@@ -317,29 +317,29 @@ impl EntryLayout {
 }
 
 impl Field {
-    /// A field of `size` bytes, `offset` bytes into its entry, which mean `kind`.
+    /// Returns a field of `size` bytes, `offset` bytes into its entry, whose bytes mean `kind`.
     #[must_use]
     pub const fn new(name: &'static str, offset: usize, size: usize, kind: FieldKind) -> Self {
         Self { name, offset, size, kind }
     }
 
-    /// A field of type `T`, `offset` bytes into its entry.
+    /// Returns a field of type `T`, `offset` bytes into its entry.
     ///
-    /// The type tells what the bytes mean; `#[entry(text)]` and `#[entry(bytes)]` of the derive
-    /// macro are [`text`](Self::text) and [`bytes`](Self::bytes) here.
+    /// The type says what the bytes mean. For `#[entry(text)]` and `#[entry(bytes)]` of the derive
+    /// macro, use [`text`](Self::text) and [`bytes`](Self::bytes).
     #[must_use]
     pub const fn of<T: FieldType>(name: &'static str, offset: usize) -> Self {
         Self::new(name, offset, size_of::<T>(), T::KIND)
     }
 
-    /// A field of `N` bytes of text, `offset` bytes into its entry.
+    /// Returns a field of `N` bytes of text, `offset` bytes into its entry.
     #[must_use]
     pub const fn text<const N: usize>(name: &'static str, offset: usize) -> Self {
         Self::new(name, offset, N, FieldKind::Text)
     }
 
-    /// A field of type `T`, `offset` bytes into its entry, of which only the size is known and what
-    /// the type is called.
+    /// Returns a field of type `T`, `offset` bytes into its entry, of which only the size and the
+    /// type's name are known.
     #[must_use]
     pub const fn bytes<T>(name: &'static str, offset: usize, type_name: &'static str) -> Self {
         let size = size_of::<T>();

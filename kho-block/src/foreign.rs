@@ -1,4 +1,4 @@
-//! Reading a set out of memory that belongs to someone else.
+//! Sets that are read by copying, in memory that belongs to someone else.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -15,11 +15,11 @@ use crate::memory::ReadMemory;
 use crate::starts::Starts;
 use crate::walk::{ChainWalk, exact_error, read_entry};
 
-/// A set in memory that can only be copied out of: a live guest, a file that others write, an image
-/// whose blocks are not aligned.
+/// A set in memory that can only be copied from: a live guest, a file that others write, a dump whose
+/// blocks are not aligned.
 ///
-/// The chain is checked once; entries come out by value, one read each. Memory that changes in
-/// between gives other entries or errors, never harm.
+/// The chain is checked once. Each access reads one entry and returns it by value. If the memory
+/// changes in between, entries differ or reads fail, and nothing worse happens.
 ///
 /// ```
 /// use kho_block::{ForeignSet, DumpMemory, PhysAddr, SetHead};
@@ -31,11 +31,11 @@ use crate::walk::{ChainWalk, exact_error, read_entry};
 /// let mut block = vec![0; 4096];
 /// block[8..16].copy_from_slice(&1_u64.to_ne_bytes()); // one entry follows
 /// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
-/// let mut image = DumpMemory::new();
-/// image.insert(PhysAddr::new(0x5000), block)?;
+/// let mut dump = DumpMemory::new();
+/// dump.insert(PhysAddr::new(0x5000), block)?;
 ///
 /// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
-/// let set = ForeignSet::restore(&image, head)?;
+/// let set = ForeignSet::restore(&dump, head)?;
 /// assert_eq!(set.get(0).transpose()?.map(|slot| slot.value), Some(42));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -44,16 +44,17 @@ pub struct ForeignSet<'m, T, M> {
     blocks: SmallVec<[PhysAddr; 2]>,
     starts: Starts,
     len: usize,
-    entries: PhantomData<T>,
+    entry: PhantomData<T>,
     /// Invariant in `M`, whose block size the table is made for.
     block_size: PhantomData<fn(M) -> M>,
 }
 
 impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
-    /// How many entries fit in a block of this memory.
+    /// How many entries a block of this memory has room for.
     pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
-    /// The same: at least one, since [`restore_with_limit`](Self::restore_with_limit) asserts that.
+    /// [`COUNT_PER_BLOCK`](Self::COUNT_PER_BLOCK) without its check, which
+    /// [`restore_with_limit`](Self::restore_with_limit) makes once.
     const PER_BLOCK: usize = count_of::<T>(M::BLOCK_SIZE);
 
     /// Checks the chain at `head`, up to the kernel's limit of 10,000 blocks.
@@ -65,11 +66,11 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit of blocks.
+    /// Checks the chain at `head`, up to `limit` blocks.
     ///
-    /// The limit is what bounds a restore from memory that makes blocks up: two reads and, while the
-    /// table of blocks grows, up to 48 bytes for each. With [`usize::MAX`] that is as many blocks as
-    /// there are addresses, or memory for the table.
+    /// The limit bounds the cost where the memory makes up blocks as it is read. A block costs two
+    /// reads and, while the table of blocks grows, up to 48 bytes. With [`usize::MAX`] only the
+    /// number of addresses and the memory for the table bound it.
     ///
     /// # Errors
     /// The chain is not valid; the error names the block.
@@ -84,46 +85,46 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
             blocks: SmallVec::new(),
             starts: Starts::new(),
             len: 0,
-            entries: PhantomData,
+            entry: PhantomData,
             block_size: PhantomData,
         };
-        for link in ChainWalk::with_limit(memory, head.addr(), size_of::<T>(), limit) {
-            let link = link.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;
-            let error = |kind| RestoreError { addr: link.addr, position: link.position, kind };
+        for info in ChainWalk::with_limit(memory, head.addr(), size_of::<T>(), limit) {
+            let info = info.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;
+            let error = |kind| RestoreError { addr: info.addr, position: info.position, kind };
             // The header is there; the entries may be cut off.
-            link.read_entry::<T>(memory, link.count - 1).map_err(|e| error(e.kind.into()))?;
+            info.read_entry::<T>(memory, info.count - 1).map_err(|e| error(e.kind.into()))?;
             set.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
             set.starts
-                .add_block(link.position, set.len, Self::PER_BLOCK)
+                .add_block(info.position, set.len, Self::PER_BLOCK)
                 .map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
-            set.blocks.push(link.addr);
-            set.len += link.count;
+            set.blocks.push(info.addr);
+            set.len += info.count;
         }
         Ok(set)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no entries.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The addresses of the chain's blocks, in order.
+    /// Returns the addresses of the blocks in the chain, in order.
     #[must_use]
     pub fn blocks(&self) -> &[PhysAddr] {
         &self.blocks
     }
 
-    /// Copies the entry at `index` out, or `None` past the end.
+    /// Returns a copy of the entry at `index`, or `None` past the end.
     ///
     /// # Errors
-    /// The memory can't be read there any more; the item is then an error.
+    /// The memory can no longer be read there.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Result<T, ReadError>> {
         if index >= self.len {
@@ -133,7 +134,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         Some(read_entry(self.memory, self.blocks[position], offset))
     }
 
-    /// The entries in order, by value.
+    /// Returns an iterator over copies of all entries, in order.
     #[must_use]
     pub fn iter(&self) -> ForeignIter<'_, T, M> {
         ForeignIter { set: self, indices: 0..self.len }
@@ -158,7 +159,7 @@ impl<'a, T: Entry, M: ReadMemory> IntoIterator for &'a ForeignSet<'_, T, M> {
     }
 }
 
-/// The entries of a [`ForeignSet`] in order, by value, from either end.
+/// An iterator over copies of entries in order, from either end. Made by [`ForeignSet::iter`].
 pub struct ForeignIter<'a, T, M> {
     set: &'a ForeignSet<'a, T, M>,
     indices: core::ops::Range<usize>,

@@ -1,23 +1,5 @@
-//! Typed linked blocks for Linux Kexec HandOver (KHO): state that survives a live update,
-//! byte-compatible with the kernel's `kho_block`.
-//!
-//! Linux can start a new kernel while chosen pages keep their content. State crosses in *linked
-//! blocks*: page-sized pieces of that memory, each a header of 16 bytes and an array of equal
-//! entries, chained by physical address. Whoever holds the address of the first block, the *head*,
-//! has the set.
-//!
-//! ```text
-//!  head: SetHead<Session>
-//!  │
-//!  ▼ 0x69f000                                    ▼ 0xda9000
-//!  ┌──────────┬───────┬───────┬─ ─ ─┬───────┐    ┌──────┬───────┬───────┬─────────────────┐
-//!  │ next     │ count │ entry │     │ entry │ ┌─►│ next │ count │ entry │ not counted,    │
-//!  │ 0xda9000 │ 51    │ 0     │     │ 50    │ │  │ 0    │ 1     │ 51    │ not part of set │
-//!  └────┬─────┴───────┴───────┴─ ─ ─┴───────┘ │  └──────┴───────┴───────┴─────────────────┘
-//!       └─────────────────────────────────────┘
-//! ```
-//!
-//! # Writing, and handing over
+//! Typed linked blocks for Linux Kexec HandOver (KHO), for programs and kernel modules whose state
+//! survives a live update, compatible byte for byte with the kernel's `kho_block.c`.
 //!
 //! ```
 //! use bytemuck::{Pod, Zeroable};
@@ -62,39 +44,60 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `Pod` and `Zeroable` are bytemuck's: `cargo add bytemuck --features derive`, or give its derive
-//! macros the path with `#[bytemuck(crate = "kho_block::bytemuck")]`.
+//! `Pod` and `Zeroable` are bytemuck's: run `cargo add bytemuck --features derive`, or point its derive
+//! macros to the copy in this crate with `#[bytemuck(crate = "kho_block::bytemuck")]`.
 //!
-//! # What a chain becomes
+//! # Which type to read a chain with
 //!
-//! | over a memory that is | restore as | and get |
+//! | memory | type | access |
 //! |---|---|---|
-//! | [`BlockMemory`]: the heap, a memfd of our own | [`BlockSet`] | blocks to own: read, write, grow, hand over again |
-//! | [`StableMemory`]: a sealed memfd, an image | [`SetView`] | `&T` without a copy, shareable |
-//! | [`ReadMemory`]: a live guest, anything | [`ForeignSet`] | entries by value |
-//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | the checked blocks, one by one |
+//! | [`BlockMemory`]: the heap, a memfd of our own | [`BlockSet`] | owns the blocks: read, write, grow, hand over again |
+//! | [`StableMemory`]: a sealed memfd, a dump | [`SetView`] | reads in place, `&T` without a copy, shared by threads |
+//! | [`ReadMemory`]: a live guest, any file | [`ForeignSet`] | reads copies of entries |
+//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | walks along the checked blocks |
 //!
-//! Restoring is total: a chain from outside, whatever its bytes, gives entries or an error that
-//! names the block and the reason, [`RestoreError`]; nothing is claimed after an error.
+//! Any bytes can be restored: the result is entries, or a [`RestoreError`] that names the block and the
+//! reason. After an error no block is claimed.
 //!
-//! # What writing promises
+//! # How it works
 //!
-//! At every instant the chain at the head is valid, and a prefix of what was pushed: entries are
-//! written before the count that covers them, a block before the link that reaches it. The head of a
-//! set without entries is null; it changes when the first one comes or the last one goes. Blocks that
-//! are reserved and hold nothing are not linked, since the kernel refuses an empty block and the
-//! whole chain with it. A [`Writer`] that is dropped publishes, also while a panic unwinds.
+//! Linux can start a new kernel while chosen pages keep their content. State crosses in *linked
+//! blocks*: pieces of that memory as large as a page, each with a header of 16 bytes and an array of
+//! equal entries, chained by physical address. The address of the first block, the *head*, leads to the
+//! whole set.
+//!
+//! ```text
+//!  head: SetHead<Session>
+//!  │
+//!  ▼ 0x69f000                                    ▼ 0xda9000
+//!  ┌──────────┬───────┬───────┬─ ─ ─┬───────┐    ┌──────┬───────┬───────┬─────────────────┐
+//!  │ next     │ count │ entry │     │ entry │ ┌─►│ next │ count │ entry │ not counted,    │
+//!  │ 0xda9000 │ 51    │ 0     │     │ 50    │ │  │ 0    │ 1     │ 51    │ not part of set │
+//!  └────┬─────┴───────┴───────┴─ ─ ─┴───────┘ │  └──────┴───────┴───────┴─────────────────┘
+//!       └─────────────────────────────────────┘
+//! ```
+//!
+//! At every instant the chain at the head is valid and holds a prefix of what was pushed: entries are
+//! written before the count that covers them, and a block before the link to it. The head of an empty
+//! set is null. It is set when the first block is published, and null again when the last entry is
+//! removed. Reserved blocks that hold no entries are not linked, since the kernel refuses a chain with
+//! an empty block. A [`Writer`] publishes when it is dropped, also while a panic unwinds.
 //!
 //! # Features
 //!
-//! - `std` (default): memories are `Send` and `Sync`; `HeapMemory` asks for huge pages.
+//! - `std` (default): memories are `Send` and `Sync`, and `HeapMemory` asks for huge pages.
 //! - `derive` (default): [`derive(Entry)`](macro@Entry).
-//! - `alloc`: everything that keeps a table of blocks. Without it there are the traits, the layout
-//!   of entries, [`ChainWalk`] and [`SliceMemory`].
+//! - `alloc`: everything that keeps a table of blocks. Without it there are the traits of memories, the
+//!   layout of entries, [`ChainWalk`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
-//! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and their like, to
-//!   read and write a set on several threads.
+//! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and others, which read
+//!   and write a set on several threads.
 //! - `testing`: `FaultyMemory`, which runs out of blocks when told to.
+//!
+//! # References
+//!
+//! Linux: [`Documentation/core-api/kho`](https://docs.kernel.org/core-api/kho/index.html),
+//! `include/linux/kho/abi/block.h`, `kernel/liveupdate/kho_block.c`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 

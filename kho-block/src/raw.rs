@@ -10,8 +10,7 @@
 //!  0         8          16        16 + size                           BLOCK_SIZE
 //! ```
 //!
-//! The invariants that SAFETY comments quote: I1 to I5 of `docs/format.md`, G1 to G6 of
-//! [`BlockMemory`](crate::BlockMemory), and E1 to E3 of [`Entries`].
+//! SAFETY comments cite invariants by number; `invariants.rs` says where each is stated.
 
 mod append;
 mod chunks_mut;

@@ -1,4 +1,4 @@
-//! Owning a set: grow, shrink, change, hand over, claim.
+//! Sets that are owned: they grow, shrink, change, and cross to a successor.
 
 use core::fmt;
 use core::mem;
@@ -19,15 +19,16 @@ mod writer;
 pub use iter_mut::IterMut;
 pub use writer::Writer;
 
-/// A set of entries in linked blocks, in order, owned.
+/// An ordered set of entries in linked blocks that it owns.
 ///
-/// Reads like a slice, by the methods of [`Entries`]; grows like a `Vec`, by a [`Writer`]; and
+/// It is read like a slice, by the methods of [`Entries`], grows like a `Vec`, by a [`Writer`], and
 /// crosses to a successor by [`hand_over`](Self::hand_over) and [`restore`](Self::restore). Dropping
-/// it frees its blocks.
+/// a set frees its blocks.
 ///
-/// Blocks are reserved ahead, and linked when they hold something: the chain that others may find
-/// at the [`head`](Entries::head) is valid at every instant and never has an empty block. The head
-/// changes when the first entry comes or the last one goes; whoever stored it stores it again.
+/// Blocks are reserved ahead and linked once they hold entries. So the chain at the
+/// [`head`](Entries::head) is valid at every instant and never has an empty block. The head is set
+/// when the first block is published, and becomes null when the last entry is removed: store it again
+/// then, wherever it is stored.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -61,9 +62,9 @@ pub struct BlockSet<T: Entry, M: BlockMemory> {
 }
 
 impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
-    /// How many entries fit in a block.
+    /// How many entries a block has room for.
     ///
-    /// An entry that does not fit, or is aligned over 16 bytes, does not compile:
+    /// An entry that does not fit, or is aligned to more than 16 bytes, does not compile:
     ///
     /// ```compile_fail,E0080
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -85,8 +86,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// let set = BlockSet::<JustFits, _>::new_in(&memory);
     /// ```
     ///
-    /// The derive macro refuses the alignment where it is declared; one that was declared by hand
-    /// gets as far as here:
+    /// The derive macro rejects such an alignment where it is declared. For an entry that is
+    /// implemented by hand, the error comes where a set is made:
     ///
     /// ```compile_fail,E0080
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, EntryLayout, HeapMemory};
@@ -106,11 +107,11 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     #[doc(alias = "count_per_block")]
     pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
-    /// An empty set. Allocates nothing; its head is null.
+    /// Returns an empty set. Allocates nothing.
     #[doc(alias = "kho_block_set_init")]
     #[must_use]
     pub const fn new_in(memory: M) -> Self {
-        let () = BlockTable::<T, M>::FITS; // asked here too, for an error that points to the caller
+        let () = BlockTable::<T, M>::FITS; // here too, for an error that points to the caller
         Self { chain: OwnedChain::new(memory), limit: DEFAULT_BLOCK_LIMIT }
     }
 
@@ -137,20 +138,21 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Claims the chain at `head`, up to the kernel's limit of 10,000 blocks.
     ///
-    /// The memory is locked meanwhile, so that nobody else meets blocks of a chain that turns out to be
-    /// invalid: for one walk along the chain, some hundred microseconds at 10,000 blocks.
+    /// The memory is locked during one walk along the chain, some hundred microseconds for 10,000
+    /// blocks. So no other thread finds blocks claimed of a chain that turns out to be invalid.
     ///
     /// # Errors
     /// The chain is not valid, or some of its blocks are not preserved in `memory`. The error names
-    /// the block; nothing was claimed. A memory that was passed by value is dropped then: pass a
+    /// the block, and no block is claimed. Memory that was passed by value is dropped: pass a
     /// reference to keep it.
     #[doc(alias = "kho_block_set_restore")]
     pub fn restore(memory: M, head: SetHead<T>) -> Result<Self, RestoreError> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit of blocks, which the set keeps. With [`usize::MAX`] a chain may have
-    /// as many blocks as `memory` has preserved.
+    /// Claims the chain at `head`, up to `limit` blocks, which also becomes the limit of the set.
+    ///
+    /// With [`usize::MAX`] a chain may have as many blocks as `memory` has preserved.
     ///
     /// # Errors
     /// As for [`restore`](Self::restore).
@@ -162,35 +164,40 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         Ok(Self { chain: OwnedChain::claim(memory, head, limit)?, limit })
     }
 
-    /// Gives the blocks to the successor, who finds them by the head that is returned. They stay in
-    /// the memory until they are claimed. Reserved blocks that hold nothing are freed.
+    /// Hands the blocks over to a successor, and returns the head by which it finds them.
     ///
-    /// Do it after the last step that may fail: a head that gets lost, since the entry it was to be
-    /// nested in could not be written, leaves blocks that nobody finds.
+    /// The blocks stay preserved in the memory until they are claimed. Reserved blocks that hold
+    /// nothing are freed.
+    ///
+    /// Losing the head leaks the blocks. So hand over after the last step that may fail, such as
+    /// reserving room for the entry that nests the set.
     #[doc(alias = "kho_block_set_head_pa")]
-    #[must_use = "without the head nobody finds the blocks"]
+    #[must_use = "losing the head leaks the blocks"]
     pub fn hand_over(self) -> SetHead<T> {
         self.chain.hand_over()
     }
 
-    /// The most blocks the set may have: 10,000, as the kernel follows, unless it was set.
+    /// Returns the largest number of blocks that the set may have, linked and reserved.
+    ///
+    /// It is 10,000 unless set otherwise, which is as many as the kernel follows.
     #[must_use]
     pub const fn block_limit(&self) -> usize {
         self.limit
     }
 
-    /// Sets the most blocks the set may have, linked and reserved. What it has, it keeps.
+    /// Sets the largest number of blocks that the set may have, linked and reserved. Existing blocks
+    /// stay.
     pub const fn set_block_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
-    /// The memory the blocks are in.
+    /// Returns the memory that the blocks are in.
     #[must_use]
     pub fn memory(&self) -> &M {
         self.chain.memory()
     }
 
-    /// How many entries fit in the blocks that the set has.
+    /// Returns how many entries the set has room for without allocating, those it holds included.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.chain.capacity()
@@ -199,32 +206,51 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Reserves blocks until `additional` more entries fit: all that are missing, or none.
     ///
     /// Where the system promises more memory than it has (`vm.overcommit_memory`), or a cgroup is full,
-    /// the kernel may kill a process instead of refusing it memory: proc_sys_vm(5). The documentation of
-    /// `MemfdMemory` says what to do about it.
+    /// the kernel may kill a process instead of refusing it memory. The documentation of `MemfdMemory`
+    /// says what to do about it.
     ///
     /// # Errors
-    /// The memory has too few blocks, or the set would pass its limit. The set is as it was.
+    /// The memory has too few blocks, or the set would exceed its limit. The set has not changed.
+    ///
+    /// # References
+    /// [proc_sys_vm(5)](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html)
     #[doc(alias = "kho_block_set_grow")]
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), ReserveError> {
         self.chain.try_reserve(additional, self.limit)
     }
 
-    /// Frees the reserved blocks that hold nothing.
+    /// Frees reserved blocks that hold no entries.
     #[doc(alias = "kho_block_set_shrink")]
     pub fn shrink_to_fit(&mut self) {
         self.chain.free_spare();
     }
 
-    /// Starts writing behind the last entry. What is written is published block by block, and when
-    /// the writer is dropped.
+    /// Returns a writer, which appends entries behind the last one.
+    ///
+    /// What is written is published block by block, and when the writer is dropped.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// let mut writer = set.writer();
+    /// for value in 0..1000 {
+    ///     writer.push(Slot { value })?;
+    /// }
+    /// drop(writer);
+    /// assert_eq!((set.len(), set.block_count()), (1000, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn writer(&mut self) -> Writer<'_, T, M> {
         Writer::new(&mut self.chain, self.limit)
     }
 
-    /// Writes one entry and publishes it. For several, a [`writer`](Self::writer) is faster.
+    /// Appends an entry and publishes it. A [`writer`](Self::writer) is faster for several entries.
     ///
     /// # Errors
-    /// The set can't grow; the entry is given back.
+    /// The set can't grow. The entry is given back, and the set has not changed.
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.writer().push(entry)
     }
@@ -265,12 +291,13 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.writer().try_extend(entries)
     }
 
-    /// Lets `write` push entries, all or none: if it returns an error or panics, what it pushed is
-    /// undone, and the blocks reserved for it stay with the set.
+    /// Runs `write`, which pushes entries, and removes them again if it returns an error or panics.
     ///
-    /// All or nothing within this process. On a set that was empty the head comes with the first
-    /// block that is full, and goes again if that is undone. After a crash the successor sees some prefix of what was
-    /// pushed; whoever publishes the head decides when it is to be seen.
+    /// Blocks that were added stay reserved. The head of a set that was empty is set when the first
+    /// block is published, and null again after a rollback.
+    ///
+    /// All or nothing holds within this process. After a crash the successor finds a prefix of what was
+    /// pushed, if it has the head: store the head once it may be found.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory, PushError};
@@ -300,60 +327,115 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         Ok(result)
     }
 
-    /// The entry at `index`, to change it in place.
+    /// Returns the entry at `index` to change it in place, or `None` past the end.
     ///
-    /// A change in place is not covered by the promise that a crash leaves a true prefix: it may
-    /// be half done.
+    /// A crash may leave such a change half done: the promise of a prefix covers what is pushed and
+    /// removed.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// set.push(Slot { value: 1 })?;
+    /// if let Some(slot) = set.get_mut(0) {
+    ///     slot.value += 1;
+    /// }
+    /// set[0].value += 1;
+    /// assert_eq!(set[0].value, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.chain.get_mut(index)
     }
 
-    /// The entries block by block, to change them in place. See [`get_mut`](Self::get_mut).
+    /// Returns an iterator over the blocks, to change the entries of each in place. See
+    /// [`get_mut`](Self::get_mut).
     pub fn chunks_mut(&mut self) -> ChunksMut<'_, T, M> {
         self.chain.chunks_mut()
     }
 
-    /// The entries in order, to change them in place. See [`get_mut`](Self::get_mut).
+    /// Returns an iterator over all entries in order, to change them in place. See
+    /// [`get_mut`](Self::get_mut).
     pub fn iter_mut(&mut self) -> IterMut<'_, T, M> {
         let len = self.len();
         IterMut::new(self.chunks_mut(), len)
     }
 
-    /// Takes the last entry off. Its block stays with the set. With the only entry the head goes,
-    /// as by [`clear`](Self::clear).
+    /// Removes the last entry and returns it, or `None` if there are none.
+    ///
+    /// Its block stays with the set. Removing the only entry [clears](Self::clear) the set.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// set.push(Slot { value: 7 })?;
+    /// assert_eq!(set.pop().map(|slot| slot.value), Some(7));
+    /// assert!(set.pop().is_none() && set.head().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pop(&mut self) -> Option<T> {
         let last = *self.last()?;
         self.truncate(self.len() - 1);
         Some(last)
     }
 
-    /// Keeps the first `len` entries, all if there are fewer. The blocks stay with the set. At 0 the
-    /// head goes, as by [`clear`](Self::clear).
+    /// Keeps the first `len` entries and removes the others.
+    ///
+    /// Emptied blocks stay reserved. A `len` of 0 [clears](Self::clear) the set.
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// set.try_extend((0..1000).map(|value| Slot { value }))?;
+    /// set.truncate(10);
+    /// assert_eq!((set.len(), set.block_count(), set.capacity()), (10, 1, 1020));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "kho_block_set_shrink")]
     pub fn truncate(&mut self, len: usize) {
         self.chain.truncate(len);
     }
 
-    /// Removes all entries. The blocks stay with the set, and the head becomes null.
+    /// Removes all entries. The blocks stay reserved, and the head becomes null.
     ///
-    /// A head that was stored before now leads to a block that says it has no entries, which is
-    /// refused, here and by the kernel: store the new head.
+    /// A head that was stored before leads to a block that counts no entries, which is refused here and
+    /// by the kernel. Store the new head.
     #[doc(alias = "kho_block_set_clear")]
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Keeps the entries for which `keep` holds, in their order. If `keep` panics, the entry it was
-    /// asked about stays, and so do those after it.
+    /// Removes the entries for which `keep` returns false. The others stay in their order.
     ///
-    /// A crash meanwhile leaves a prefix of what the set was, or of what it becomes. If the first
-    /// entry goes, the set is empty in between, as after [`clear`](Self::clear).
+    /// If `keep` panics, the entry it was called with stays, and so do those after it. A crash leaves a
+    /// prefix of what the set was, or of what it becomes. If the first entry is removed, the set is
+    /// empty for a moment, as after [`clear`](Self::clear).
+    ///
+    /// ```
+    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
+    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+    /// # #[repr(C)]
+    /// # struct Slot { value: u64 }
+    /// # let mut set = BlockSet::new_in(HeapMemory::new());
+    /// set.try_extend((0..10).map(|value| Slot { value }))?;
+    /// set.retain(|slot| slot.value % 2 == 0);
+    /// assert!(set.iter().map(|slot| slot.value).eq([0, 2, 4, 6, 8]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
         self.chain.retain(keep);
     }
 }
 
-/// Undoes what a transaction wrote, unless it is forgotten.
+/// Removes what a transaction wrote, unless it is forgotten.
 struct Undo<'s, T: Entry, M: BlockMemory> {
     set: &'s mut BlockSet<T, M>,
     len: usize,

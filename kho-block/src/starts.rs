@@ -1,4 +1,4 @@
-//! Which block holds the entry at an index.
+//! The index at which each block of a chain starts, and the block of each index.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 /// nothing is stored.
 ///
 /// # Invariants
-/// Empty, or one value a block: strictly rising, the first 0, not one of them more than the block's
+/// Empty, or one value for each block: strictly rising, the first one 0, none larger than the block's
 /// position times `per_block`. There are at most [`countable_blocks`] blocks, so no such product
 /// overflows.
 ///
@@ -21,15 +21,16 @@ impl Starts {
         Self(Vec::new())
     }
 
-    /// Whether nothing is stored.
+    /// Returns whether every block but the last is full, and so nothing is stored.
     #[inline(always)]
     pub(crate) fn is_uniform(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Notes that the block at `position`, the next one, starts with entry `start`.
+    /// Adds the block at `position`, the next one, which starts with entry `start`.
     ///
-    /// Allocates only where the chain stops being uniform, or without [`reserve`](Self::reserve).
+    /// Allocates only where the chain stops being uniform, or if room was not
+    /// [reserved](Self::reserve).
     #[inline]
     pub(crate) fn add_block(
         &mut self,
@@ -80,13 +81,13 @@ impl Starts {
         }
     }
 
-    /// The index of the first entry of the block at `position`.
+    /// Returns the index of the first entry of the block at `position`.
     #[inline]
     pub(crate) fn start(&self, position: usize, per_block: usize) -> usize {
         if self.is_uniform() { position * per_block } else { self.0[position] }
     }
 
-    /// The position of the block that holds entry `index`, and the entry's index in that block.
+    /// Returns the position of the block that holds entry `index`, and the entry's index in that block.
     #[inline]
     pub(crate) fn locate(&self, index: usize, per_block: usize) -> (usize, usize) {
         if self.is_uniform() { (index / per_block, index % per_block) } else { self.search(index) }

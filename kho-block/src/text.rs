@@ -1,4 +1,4 @@
-//! Text in fields of fixed size: what `#[entry(text)]` describes.
+//! Text in fields of fixed size, which `#[entry(text)]` describes.
 
 use core::ffi::CStr;
 use core::str::Utf8Error;
@@ -58,9 +58,11 @@ pub const fn to_field<const N: usize>(text: &str) -> Result<[u8; N], TextError> 
     Ok(field)
 }
 
-/// Returns the bytes of a field of `N` bytes: as many whole characters of the text as fit, then zeros.
+/// Returns the bytes of a field of `N` bytes: as many whole characters of the text as fit, then
+/// zeros.
 ///
-/// For text that is only shown. Two names that are cut off may become one: use [`to_field`] for names.
+/// Use it for text that is only displayed. Two names may become equal when they are cut, so use
+/// [`to_field`] for names.
 ///
 /// ```
 /// use kho_block::text;
@@ -92,7 +94,7 @@ pub fn to_field_truncated<const N: usize>(text: &str) -> [u8; N] {
 /// # Errors
 /// The bytes are not UTF-8.
 pub fn from_field(field: &[u8]) -> Result<&str, Utf8Error> {
-    // Looks at several bytes at a time.
+    // Compares several bytes at a time.
     let text = CStr::from_bytes_until_nul(field).map_or(field, CStr::to_bytes);
     core::str::from_utf8(text)
 }

@@ -1,4 +1,4 @@
-//! A set that is read in place.
+//! Sets that are read in place, in memory that lends its bytes.
 
 use core::fmt;
 use core::ops::Deref;
@@ -12,13 +12,13 @@ use crate::error::RestoreError;
 use crate::memory::StableMemory;
 use crate::raw::LentChain;
 
-/// A set that is read in place, in memory that does not change: no copy, no claim, shareable
-/// between threads.
+/// A set that is read in place, in memory that does not change.
 ///
-/// Reading is by the methods of [`Entries`].
+/// Nothing is copied or claimed, and threads can share a view. It is read by the methods of
+/// [`Entries`].
 ///
-/// Views share: nothing tells that a block is in the chains of two of them, as a claim would. Where
-/// that matters, compare their [`blocks`](Entries::blocks).
+/// Several views may share a block: unlike a claim, a view does not find that a block is in two
+/// chains. Where that matters, compare their [`blocks`](Entries::blocks).
 ///
 /// ```
 /// use kho_block::{DumpMemory, PhysAddr, SetHead, SetView};
@@ -31,17 +31,17 @@ use crate::raw::LentChain;
 /// block[8] = 1; // one entry follows (on a little-endian machine)
 /// # block[8..16].copy_from_slice(&1_u64.to_ne_bytes());
 /// block[16..24].copy_from_slice(&42_u64.to_ne_bytes());
-/// let mut image = DumpMemory::new();
-/// image.insert(PhysAddr::new(0x5000), block)?;
+/// let mut dump = DumpMemory::new();
+/// dump.insert(PhysAddr::new(0x5000), block)?;
 ///
 /// let head = SetHead::<Slot>::new(PhysAddr::new(0x5000));
-/// let view = SetView::restore(&image, head)?;
+/// let view = SetView::restore(&dump, head)?;
 /// assert_eq!(view[0].value, 42);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A view is of one type of memory, also where types convert: what was checked for blocks of one size
-/// is not read as blocks of another.
+/// The type of memory is fixed even where types convert, so that what was checked for blocks of one
+/// size is not read as blocks of another:
 ///
 /// ```compile_fail,E0308
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry, ReadError, ReadMemory, StableMemory, PhysAddr};
@@ -75,7 +75,7 @@ use crate::raw::LentChain;
 pub struct SetView<'m, T, M>(LentChain<'m, T, M>);
 
 impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
-    /// How many entries fit in a block of this memory.
+    /// How many entries a block of this memory has room for.
     pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
     /// Checks the chain at `head` and borrows its blocks, up to the kernel's limit of 10,000.
@@ -87,8 +87,9 @@ impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit of blocks, which bounds time and memory where the bytes are not to be
-    /// trusted: a block costs a few words.
+    /// Checks the chain at `head` and borrows its blocks, up to `limit` blocks.
+    ///
+    /// The limit bounds time and memory where the bytes are not trusted. A block costs a few words.
     ///
     /// # Errors
     /// The chain is not valid; the error names the block.

@@ -1,4 +1,4 @@
-//! The walk along an untrusted chain: every check, and no unsafe code.
+//! The walk along an untrusted chain, with every check that a restore makes.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -13,22 +13,22 @@ use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::ReadMemory;
 
-/// A checked block of a chain.
+/// What is known of a checked block in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BlockInfo {
     /// Address of the block.
     pub addr: PhysAddr,
-    /// Position in the chain; the head's block has 0.
+    /// Position of the block in the chain; the first block has 0.
     pub position: usize,
-    /// How many entries the block holds: 1 to as many as fit.
+    /// How many entries the block holds: at least 1, at most as many as fit.
     pub count: usize,
-    /// Address of the next block, not checked yet; null in the last one.
+    /// Address of the next block, not checked yet, or null in the last block.
     pub next: PhysAddr,
 }
 
 impl BlockInfo {
-    /// Copies the entry at `index` in this block out of the memory the chain is in.
+    /// Reads the entry at `index` in this block from the memory that the chain is in.
     ///
     /// `T` should have the size that the chain was walked with.
     ///
@@ -46,7 +46,7 @@ impl BlockInfo {
     }
 }
 
-/// Copies entry `index` of the block at `addr`.
+/// Reads entry `index` of the block at `addr`.
 pub(crate) fn read_entry<T: Pod>(
     memory: &impl ReadMemory,
     addr: PhysAddr,
@@ -62,13 +62,13 @@ pub(crate) fn read_entry<T: Pod>(
     Ok(entry)
 }
 
-/// Walks a chain block by block, checking each address before it is read and each header before it
-/// is believed.
+/// An iterator over the blocks of a chain, which checks each address before it is read, and each
+/// header before it is used.
 ///
-/// Yields the blocks in order and ends at a null link or after the first error. Works without an
-/// allocator, on memory that may be hostile or change meanwhile: it keeps a few words, reads one
-/// header a block and at most as many as the limit allows. A cycle is found by Brent's method, so
-/// possibly some laps after it closed; sets, which remember their blocks, name the exact one.
+/// Returns the blocks in order, and ends at a null link or after the first error. It needs no
+/// allocator, and the memory may be hostile or change at any time: a walk keeps a few words, and reads
+/// one header for each block up to the limit. It finds a cycle by Brent's method, some laps after the
+/// chain came back. A restore keeps a table of blocks, and so names the block of the cycle.
 ///
 /// ```
 /// use kho_block::{ChainWalk, DumpMemory, PhysAddr};
@@ -79,13 +79,13 @@ pub(crate) fn read_entry<T: Pod>(
 /// first[8..16].copy_from_slice(&2_u64.to_ne_bytes());
 /// let mut last = [0; 4096];
 /// last[8..16].copy_from_slice(&1_u64.to_ne_bytes());
-/// let mut image = DumpMemory::new();
-/// image.insert(PhysAddr::new(0x2000), &first[..])?;
-/// image.insert(PhysAddr::new(0x1000), &last[..])?;
+/// let mut dump = DumpMemory::new();
+/// dump.insert(PhysAddr::new(0x2000), &first[..])?;
+/// dump.insert(PhysAddr::new(0x1000), &last[..])?;
 ///
 /// let mut entries = 0;
-/// for link in ChainWalk::new(&image, PhysAddr::new(0x2000), 8) {
-///     entries += link?.count;
+/// for block in ChainWalk::new(&dump, PhysAddr::new(0x2000), 8) {
+///     entries += block?.count;
 /// }
 /// assert_eq!(entries, 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -94,34 +94,36 @@ pub(crate) fn read_entry<T: Pod>(
 pub struct ChainWalk<'m, M> {
     memory: &'m M,
     next: PhysAddr,
-    walk: ChainCheck,
+    check: ChainCheck,
 }
 
 impl<'m, M: ReadMemory> ChainWalk<'m, M> {
-    /// The chain whose first block is at `head`, of entries of `entry_size` bytes, with the
-    /// kernel's limit of blocks.
+    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to the kernel's
+    /// limit of 10,000 blocks.
     #[must_use]
     pub fn new(memory: &'m M, head: PhysAddr, entry_size: usize) -> Self {
         Self::with_limit(memory, head, entry_size, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// The same with another limit. With [`usize::MAX`] a memory that makes blocks up is walked for as
-    /// long as there are addresses.
+    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to `limit` blocks.
+    ///
+    /// With [`usize::MAX`] only the number of addresses bounds the walk in a memory that makes up
+    /// blocks as it is read.
     #[must_use]
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
         const { assert_block_size(M::BLOCK_SIZE) };
         let max_count = count_per_block(M::BLOCK_SIZE, entry_size);
-        Self { memory, next: head, walk: ChainCheck::new(M::BLOCK_SIZE, max_count, limit) }
+        Self { memory, next: head, check: ChainCheck::new(M::BLOCK_SIZE, max_count, limit) }
     }
 
     fn step(&mut self) -> Result<BlockInfo, RestoreError> {
         let addr = self.next;
-        self.walk.enter(addr)?;
+        self.check.enter(addr)?;
         let mut header = BlockHeader::zeroed();
         self.memory
             .read(addr, bytemuck::bytes_of_mut(&mut header))
-            .map_err(|error| self.walk.error(addr, error.kind.into()))?;
-        self.walk.leave(addr, header)
+            .map_err(|error| self.check.error(addr, error.kind.into()))?;
+        self.check.leave(addr, header)
     }
 }
 
@@ -133,7 +135,7 @@ impl<M: ReadMemory> Iterator for ChainWalk<'_, M> {
             return None;
         }
         let step = self.step();
-        self.next = step.map_or(PhysAddr::NULL, |link| link.next);
+        self.next = step.map_or(PhysAddr::NULL, |info| info.next);
         Some(step)
     }
 }
@@ -142,7 +144,7 @@ impl<M: ReadMemory> FusedIterator for ChainWalk<'_, M> {}
 
 impl<M> Clone for ChainWalk<'_, M> {
     fn clone(&self) -> Self {
-        Self { memory: self.memory, next: self.next, walk: self.walk.clone() }
+        Self { memory: self.memory, next: self.next, check: self.check.clone() }
     }
 }
 
@@ -152,7 +154,7 @@ impl<M> fmt::Debug for ChainWalk<'_, M> {
     }
 }
 
-/// The checks of a walk, apart from how a header is reached: every restore goes through them.
+/// The checks of a walk, apart from how a header is read. Every restore makes them.
 #[derive(Clone)]
 pub(crate) struct ChainCheck {
     block_size: usize,
@@ -166,8 +168,8 @@ pub(crate) struct ChainCheck {
 }
 
 impl ChainCheck {
-    /// A walk along at most `limit` blocks, and no more than [`countable_blocks`]: so the sum of all
-    /// counts that pass here does not overflow, whatever the blocks say.
+    /// Returns the checks of a walk along at most `limit` blocks, and at most [`countable_blocks`], so
+    /// that the sum of all counts that pass does not overflow.
     // Inlined, so that the loops that restore know their constants.
     #[inline]
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
@@ -175,13 +177,13 @@ impl ChainCheck {
         Self { block_size, max_count, limit, position: 0, mark: PhysAddr::NULL, next_mark: 1 }
     }
 
-    /// The position of the block that is next to be entered or left.
+    /// Returns the position of the block that is entered or left next.
     #[cfg(feature = "alloc")]
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    /// Checks the address of the next block before anything there is touched.
+    /// Checks the address of the next block, before anything there is read.
     #[inline]
     pub(crate) fn enter(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
         let kind = if addr == self.mark {
@@ -201,7 +203,7 @@ impl ChainCheck {
         Err(self.error(addr, kind))
     }
 
-    /// Checks the header of the block that was entered, and moves on.
+    /// Checks the header of the block that was entered, and moves on to the next.
     #[inline]
     pub(crate) fn leave(
         &mut self,
@@ -219,12 +221,12 @@ impl ChainCheck {
                 return Err(self.error(addr, kind));
             }
         };
-        let link = BlockInfo { addr, position: self.position, count, next: header.next };
+        let info = BlockInfo { addr, position: self.position, count, next: header.next };
         self.position += 1;
-        Ok(link)
+        Ok(info)
     }
 
-    /// An error at the current position.
+    /// Returns an error at the current position.
     pub(crate) fn error(&self, addr: PhysAddr, kind: RestoreErrorKind) -> RestoreError {
         RestoreError { addr, position: self.position, kind }
     }

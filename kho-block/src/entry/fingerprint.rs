@@ -1,10 +1,10 @@
-//! The fingerprint of a layout; `docs/format.md` defines it.
+//! The fingerprint of a layout, as `docs/format.md` defines it.
 
 use xxhash_rust::const_xxh3::xxh3_64_with_seed;
 
 use super::{EntryLayout, FieldKind};
 
-/// Hash of everything in the layout but the fingerprint itself.
+/// Returns the hash of everything in the layout but the fingerprint itself.
 pub(super) const fn of(layout: &EntryLayout) -> u64 {
     let mut hash = hash_text(0, layout.name);
     hash = hash_number(hash, layout.version as u64);
@@ -23,8 +23,8 @@ pub(super) const fn of(layout: &EntryLayout) -> u64 {
     hash
 }
 
-// Each step hashes its bytes with the hash so far as the seed. Text goes in after its length, so
-// that "ab" + "c" differs from "a" + "bc".
+// Each step hashes its bytes with the hash so far as the seed. The length of a text is hashed before
+// the text, so that "ab" + "c" differs from "a" + "bc".
 const fn hash_number(hash: u64, number: u64) -> u64 {
     xxh3_64_with_seed(&number.to_le_bytes(), hash)
 }

@@ -1,18 +1,18 @@
-//! Refuses, when a program is compiled, an entry that no block of a memory can hold.
+//! The check, at compile time, that a block of a memory has room for an entry.
 //!
-//! Only what makes a set asks: a set that exists holds entries that fit. So a mistake is one error,
-//! and not one more for each method that is used.
+//! Only constructors check: a set that exists holds entries that fit. So a mistake is one error, not
+//! one for each method that is called.
 
 use core::str;
 
 use crate::abi::{HEADER_SIZE, MAX_ENTRY_ALIGN, assert_block_size, count_per_block};
 
-/// The number of entries `T` in a block; for [`assert_fits`] where there is none, 0.
+/// Returns how many entries `T` a block has room for. See [`assert_fits`] if there is room for none.
 pub(crate) const fn count_of<T>(block_size: usize) -> usize {
     count_per_block(block_size, size_of::<T>())
 }
 
-/// The same, where it is not 0.
+/// Returns how many entries `T` a block has room for, which is at least one.
 ///
 /// # Panics
 /// As [`assert_fits`].
@@ -21,11 +21,11 @@ pub(crate) const fn checked_count_of<T>(block_size: usize) -> usize {
     count_of::<T>(block_size)
 }
 
-/// Does nothing if entries `T` can be stored in blocks of this size.
+/// Checks that entries `T` can be stored in blocks of this size.
 ///
 /// # Panics
-/// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block or is
-/// aligned over [`MAX_ENTRY_ALIGN`]; or `block_size` is none.
+/// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block, or is
+/// aligned to more than [`MAX_ENTRY_ALIGN`]; or blocks can't have this size.
 pub(crate) const fn assert_fits<T>(block_size: usize) {
     assert_block_size(block_size);
     assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
@@ -46,7 +46,7 @@ pub(crate) const fn assert_fits<T>(block_size: usize) {
     }
 }
 
-/// Text with numbers in it: constant evaluation has no formatting.
+/// A text with numbers, made without formatting, which constant evaluation does not have.
 struct Message {
     bytes: [u8; 256],
     len: usize,

@@ -69,17 +69,17 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
         self.try_reserve(count)?;
         self.appender.fill(count, |slots| {
             let written = entries.drive(Fill(slots));
-            assert_eq!(written, count, "the parallel iterator gave fewer entries than it said");
+            assert_eq!(written, count, "the parallel iterator returned fewer entries than it said");
         });
         Ok(())
     }
 }
 
-/// Why a parallel iterator that gives more entries than there are slots panics.
-const TOO_MANY: &str = "the parallel iterator gave more entries than it said";
+/// The message of the panic over a parallel iterator that returns too many entries.
+const TOO_MANY: &str = "the parallel iterator returned more entries than it said";
 
-/// Fills slots; the result is how many. More than there are is a panic, so if as many were filled as
-/// there are, each was.
+/// Fills slots, and counts them. Panics over too many entries, so if the count is right, each slot was
+/// filled.
 struct Fill<'a, T, M>(Slots<'a, T, M>);
 
 impl<'a, T: Entry + Send + Sync, M: BlockMemory> Consumer<T> for Fill<'a, T, M> {
@@ -119,7 +119,8 @@ impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
     }
 
     fn consume_iter<I: IntoIterator<Item = T>>(self, entries: I) -> Self {
-        // One by one, since `rest` is passed by reference and the others are to stay in registers.
+        // Apart from each other: a reference to `rest` leaves the loop, and the others are to stay in
+        // registers.
         let Self { mut run, mut rest, count } = self;
         entries.into_iter().for_each(|entry| {
             let slot = match run.next() {
@@ -144,8 +145,8 @@ impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
     }
 }
 
-/// The next slot, and those after it in its block.
-// Out of line, for it is rare.
+/// Returns the next slot, and those after it in its block.
+// Out of line, since it is rare.
 #[cold]
 #[inline(never)]
 fn next_block<'a, T: Entry, M: BlockMemory>(

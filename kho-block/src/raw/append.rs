@@ -13,7 +13,7 @@ use crate::memory::BlockMemory;
 /// A limit of blocks that lets no chain grow.
 const NO_GROWTH: usize = 0;
 
-/// Where the next entry goes. Publishes a block when it begins the next one, and on drop.
+/// Appends entries to a chain. Publishes a block when it begins the next one, and on drop.
 ///
 /// # Invariants
 /// - **A1** While a block is open, `first <= next <= end`, where `first` is the first slot of the
@@ -37,7 +37,7 @@ unsafe impl<T: Entry + Send + Sync, M: BlockMemory + Send> Send for Appender<'_,
 impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
-    /// Starts behind the last entry.
+    /// Returns an appender that starts behind the last entry.
     #[inline]
     pub(crate) fn new(chain: &'s mut OwnedChain<T, M>) -> Self {
         let dangling = NonNull::dangling();
@@ -83,7 +83,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         Ok(())
     }
 
-    /// Sees to it that there is a slot to write.
+    /// Opens the next block if the open one is full, so that there is a slot to write.
     #[inline]
     fn find_room(&mut self, limit: usize) -> Result<(), ReserveError> {
         if self.next == self.end { self.open_next(limit) } else { Ok(()) }
@@ -189,14 +189,14 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Forgets what was not published, then all entries from `len` on.
+    /// Drops the entries that were not published, then removes all from `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.close();
         self.chain.truncate(len);
         self.open_last();
     }
 
-    /// Forgets what was not published.
+    /// Drops the entries that were not published.
     pub(super) fn close(&mut self) {
         // INVARIANT (A2): no block is open.
         self.first = None;
@@ -211,7 +211,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
 
 /// Publishes `written` entries, if any, of the block at `position`. Returns the first slot of the
 /// first spare block, which is a new one if there is none and the chain may grow.
-// Out of line, for it is rare; and not a method of the appender, whose fields stay in registers as
+// Out of line, since it is rare. Not a method of the appender, whose fields stay in registers only as
 // long as no reference to it leaves the loop around `push`.
 #[cold]
 #[inline(never)]

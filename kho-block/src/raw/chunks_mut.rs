@@ -1,4 +1,4 @@
-//! The blocks of an owned chain, each as a mutable slice.
+//! Entries block by block, to change them in place.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -9,8 +9,8 @@ use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// The entries block by block, to change them in place. Made by
-/// [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
+/// An iterator over the blocks of a set: the entries of each as a slice, to change them in place. Made
+/// by [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
 ///
 /// # Invariants
 /// The chain that `table` is in is borrowed exclusively for `'a`, and no block whose position is
@@ -28,10 +28,10 @@ impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
         Self { table, positions, borrow: PhantomData }
     }
 
-    /// The first `count` blocks that are left, and the others.
+    /// Splits off the first `count` blocks.
     #[cfg(feature = "rayon")]
     pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
-        assert!(count <= self.positions.len(), "there are not as many blocks");
+        assert!(count <= self.positions.len(), "fewer blocks are left");
         let Self { table, positions, borrow } = self;
         let middle = positions.start + count;
         // INVARIANT: each block is in one of the two ranges.
@@ -39,7 +39,7 @@ impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
         (front, Self { table, positions: middle..positions.end, borrow })
     }
 
-    /// The entries of the block at a position that was just taken out of `positions`.
+    /// Returns the entries of the block at a position that was just taken out of `positions`.
     fn chunk(&mut self, position: usize) -> &'a mut [T] {
         debug_assert!(!self.positions.contains(&position));
         let first = self.table.first_slot(position);

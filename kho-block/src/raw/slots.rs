@@ -1,4 +1,4 @@
-//! Slots behind the entries of an owned chain, for several threads to write.
+//! Slots behind the entries of an owned chain, which several threads write.
 //!
 //! ```text
 //!  last linked block                       spare blocks
@@ -7,7 +7,7 @@
 //!  └──────┴───────────┴─────────────┘      └──────┴───────────────────┘    └──────┴─────────────────┘
 //! ```
 //!
-//! Nothing of it is in the chain until all of it is written.
+//! None of it is part of the chain until all of it is written.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -19,7 +19,7 @@ use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// Slots that are not published. They can be divided between threads.
+/// A range of slots that are not published, which can be divided between threads.
 ///
 /// # Invariants
 /// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`. The
@@ -35,7 +35,7 @@ pub(crate) struct Slots<'a, T, M> {
 impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
     const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
-    /// The next `count` slots behind the last entry. Blocks for them have been reserved.
+    /// Returns the next `count` slots behind the last entry, for which blocks are reserved.
     fn new(table: &'a mut BlockTable<T, M>, count: usize) -> Self {
         let start = match table.linked().checked_sub(1) {
             Some(last) => last * Self::PER_BLOCK + table.count(last),
@@ -45,14 +45,14 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         Self { table, range: start..start + count, borrow: PhantomData }
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots.
     pub(crate) fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// The first `count` slots, and the others.
+    /// Splits off the first `count` slots.
     pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
-        assert!(count <= self.len(), "there are not as many slots");
+        assert!(count <= self.len(), "the range has fewer slots");
         let Self { table, range, borrow } = self;
         let middle = range.start + count;
         // INVARIANT (P1): each slot is in one of the two ranges.
@@ -60,7 +60,7 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         (front, Self { table, range: middle..range.end, borrow })
     }
 
-    /// Takes those slots out that are in one block with the first. They hold entries of any value.
+    /// Takes the slots in the block of the first one out of the range. They hold entries of any value.
     pub(crate) fn next_run(&mut self) -> Option<&'a mut [T]> {
         if self.range.is_empty() {
             return None;
@@ -82,10 +82,10 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
 }
 
 impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
-    /// Lets `fill` write the next `count` slots behind the last entry, and makes them part of the
-    /// chain when it has returned. If it panics, they are not.
+    /// Lets `fill` write the next `count` slots behind the last entry, and publishes them when it
+    /// returns. If it panics they are not published.
     ///
-    /// Blocks for them have been reserved. What was written before is published first.
+    /// Blocks for them are reserved. What was written before is published first.
     pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(Slots<'_, T, M>)) {
         self.publish();
         fill(Slots::new(&mut self.chain().table, count));
@@ -96,12 +96,12 @@ impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
     }
 }
 
-/// How many blocks further on a header is asked for: most are no longer in the cache.
+/// How many blocks ahead a header is prefetched: most are no longer in the cache.
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
-    /// Makes `count` more entries part of the chain, which have been written behind the last: block
-    /// by block, as one thread would have done it.
+    /// Publishes the next `count` entries, which have been written behind the last one: block by block,
+    /// as one thread would have done it.
     fn publish_more(&mut self, count: usize) {
         let per_block = BlockTable::<T, M>::COUNT_PER_BLOCK;
         let mut left = count;

@@ -125,7 +125,7 @@ fn every_lie_leaves_the_set_as_it_was() {
                     set.try_reserve(10 * PER_BLOCK).unwrap();
                     let lying = Lying { said, given, how };
                     let message = pool.install(|| extend(&mut set, lying));
-                    let (more, fewer) = ("gave more entries", "gave fewer entries");
+                    let (more, fewer) = ("returned more entries", "returned fewer entries");
                     let expected = match how {
                         How::Bridge | How::OneByOne if given > said => more,
                         How::AllToFront if given > said / 2 => more,
