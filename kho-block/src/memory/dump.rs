@@ -6,7 +6,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use super::{ReadMemory, StableMemory};
+use super::read::{ReadMemory, StableMemory};
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, readable_debug};

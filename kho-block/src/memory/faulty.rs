@@ -3,7 +3,9 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::{BlockMemory, ClaimVisitor, ReadMemory};
+use super::block::BlockMemory;
+use super::claim::ClaimVisitor;
+use super::read::ReadMemory;
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 

@@ -5,9 +5,11 @@ use core::ptr::NonNull;
 
 use smallvec::SmallVec;
 
+use super::block::BlockMemory;
+use super::claim::{ClaimVisitor, claim_each};
 use super::ledger::{Ledger, Usage};
 use super::lock::Lock;
-use super::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
+use super::read::ReadMemory;
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{

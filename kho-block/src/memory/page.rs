@@ -6,9 +6,11 @@ use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
+use super::block::BlockMemory;
+use super::claim::{ClaimVisitor, claim_each};
 use super::ledger::Usage;
 use super::lock::Lock;
-use super::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
+use super::read::ReadMemory;
 use crate::abi::{DEFAULT_BLOCK_SIZE, MAX_ENTRY_ALIGN, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{

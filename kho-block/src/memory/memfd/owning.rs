@@ -11,8 +11,10 @@ use crate::addr::PhysAddr;
 use crate::error::{
     AllocError, AllocErrorKind, ClaimError, ClaimErrorKind, ReadError, ReadErrorKind,
 };
+use crate::memory::block::BlockMemory;
+use crate::memory::claim::{ClaimVisitor, claim_each};
 use crate::memory::ledger::State;
-use crate::memory::{BlockMemory, ClaimVisitor, ReadMemory, claim_each};
+use crate::memory::read::ReadMemory;
 
 /// How many blocks are allocated at a time, so that a lock is held for a bounded time.
 const BATCH: usize = 64;

@@ -11,7 +11,7 @@ use super::map::Map;
 use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
-use crate::memory::{ReadMemory, StableMemory};
+use crate::memory::read::{ReadMemory, StableMemory};
 
 /// The seals with which no byte of the file can change (I4): no writable mapping exists, none can
 /// be created, and nothing can be written, punched out or cut off.

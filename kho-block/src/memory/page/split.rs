@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{PageError, PageErrorKind};
+use super::error::{PageError, PageErrorKind};
 use crate::abi::assert_block_size;
 use crate::addr::PhysAddr;
 
