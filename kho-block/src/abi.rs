@@ -30,9 +30,9 @@ pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 
 /// The largest size of a block in bytes: 64 MiB.
 ///
-/// No page of Linux is larger than 256 KiB (`PAGE_SIZE_256KB`, `arch/Kconfig`), and no huge page of a
-/// kernel with pages of 4 or 16 KiB is larger than 32 MiB. With this bound, sums and distances over a
-/// few blocks can't overflow. Larger blocks do not compile:
+/// No page of Linux is larger than 256 KiB (`PAGE_SIZE_256KB`, `arch/Kconfig`), and no huge page of
+/// a kernel with pages of 4 or 16 KiB is larger than 32 MiB. With this bound, sums and distances
+/// over a few blocks can't overflow. Larger blocks do not compile:
 ///
 /// ```compile_fail,E0080
 /// # use kho_block::{ChainWalk, PhysAddr, ReadError, ReadMemory, abi::MAX_BLOCK_SIZE};
@@ -48,8 +48,8 @@ pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 /// ```
 pub const MAX_BLOCK_SIZE: usize = 64 << 20;
 
-/// Returns whether blocks may have this size in bytes: a power of two that is larger than the header
-/// and not larger than [`MAX_BLOCK_SIZE`].
+/// Returns whether blocks may have this size in bytes: a power of two that is larger than the
+/// header and not larger than [`MAX_BLOCK_SIZE`].
 ///
 /// ```
 /// use kho_block::abi::{MAX_BLOCK_SIZE, is_block_size};
@@ -100,8 +100,8 @@ pub(crate) const fn assert_block_size(block_size: usize) {
     assert!(is_block_size(block_size), "a block size is a power of two from 32 bytes to 64 MiB");
 }
 
-/// Returns the largest number of blocks, of up to `count_per_block` entries, whose entries a `usize`
-/// can count.
+/// Returns the largest number of blocks, of up to `count_per_block` entries, whose entries a
+/// `usize` can count.
 ///
 /// Within this bound no sum of counts and no product of a position overflows. Only 32-bit machines
 /// come near it.
@@ -186,7 +186,8 @@ const _: () = {
 /// assert_eq!(BlockSet::<Byte, _>::new_in(&memory).capacity(), 0);
 /// let memory = DumpMemory::<MAX_BLOCK_SIZE>::new_with_block_size();
 /// let memory = MemfdMemory::<MAX_BLOCK_SIZE>::with_max_len("", MAX_BLOCK_SIZE).unwrap();
-/// let memory = SealedMemfd::<MAX_BLOCK_SIZE>::open_with_block_size(memory.seal().unwrap().into_fd());
+/// let fd = memory.seal().unwrap().into_fd();
+/// let memory = SealedMemfd::<MAX_BLOCK_SIZE>::open_with_block_size(fd);
 /// ```
 #[cfg(all(doctest, feature = "memfd", feature = "derive", target_os = "linux"))]
 struct LargeBlocks;

@@ -9,8 +9,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// An address in a memory, in bytes.
 ///
-/// In the kernel it is a physical address (`phys_addr_t`, stored as `u64`). In [`MemfdMemory`] it is
-/// an offset in the file, in [`HeapMemory`] an address of this process.
+/// In the kernel it is a physical address (`phys_addr_t`, stored as `u64`). In [`MemfdMemory`] it
+/// is an offset in the file, in [`HeapMemory`] an address of this process.
 ///
 /// ```
 /// use kho_block::PhysAddr;

@@ -107,7 +107,8 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         Reader::new(&self.0)
     }
 
-    /// Returns an iterator over the blocks of the set: the entries of each as one slice, never empty.
+    /// Returns an iterator over the blocks of the set: the entries of each as one slice, never
+    /// empty.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -186,7 +187,8 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         self.0.block_addrs()
     }
 
-    /// Returns the head of the chain: the address of its first block, or null if there are no entries.
+    /// Returns the head of the chain: the address of its first block, or null if there are no
+    /// entries.
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
     pub fn head(&self) -> SetHead<T> {

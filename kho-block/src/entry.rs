@@ -15,8 +15,8 @@ pub(crate) mod fits;
 /// Plain data that is stored in blocks, with a layout that is known at compile time.
 ///
 /// Derive it: the macro checks that no byte is left undefined and that the layout is the same on
-/// both sides of a live update. See [the macro](macro@crate::Entry) for its attributes and the types it
-/// rejects.
+/// both sides of a live update. See [the macro](macro@crate::Entry) for its attributes and the
+/// types it rejects.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -49,9 +49,10 @@ pub(crate) mod fits;
 ///
 /// # By hand
 ///
-/// The trait can be implemented by hand, for a type that another macro makes, or that is not laid out
-/// as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each field, in order.
-/// The last line below checks the layout when the crate is compiled, not only where it is first used.
+/// The trait can be implemented by hand, for a type that another macro makes, or that is not laid
+/// out as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each field, in
+/// order. The last line below checks the layout when the crate is compiled, not only where it is
+/// first used.
 ///
 /// ```
 /// use core::mem::offset_of;
@@ -117,8 +118,8 @@ pub(crate) mod fits;
 /// const _: &EntryLayout = Slot::LAYOUT;
 /// ```
 ///
-/// No unsafe code relies on what an implementation says of itself, only on [`Pod`], and on the size and
-/// alignment that the compiler knows.
+/// No unsafe code relies on what an implementation says of itself, only on [`Pod`], and on the size
+/// and alignment that the compiler knows.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an entry",
     label = "not an entry",
@@ -151,11 +152,11 @@ pub struct EntryLayout {
     pub align: usize,
     /// Fields in the order of their offsets, without gaps.
     pub fields: &'static [Field],
-    /// Hash of the name, version, size, alignment and fields. Two layouts with the same fingerprint are
-    /// almost certainly equal. It guards against mistakes, not against malice.
+    /// Hash of the name, version, size, alignment and fields. Two layouts with the same fingerprint
+    /// are almost certainly equal. It guards against mistakes, not against malice.
     ///
-    /// Entries of a nested set count by name and version only: raise their version with every change,
-    /// or compare their fingerprint as well.
+    /// Entries of a nested set count by name and version only: raise their version with every
+    /// change, or compare their fingerprint as well.
     pub fingerprint: u64,
 }
 
@@ -196,8 +197,8 @@ pub enum FieldKind {
     Entry(&'static EntryLayout),
     /// A physical address.
     PhysAddr,
-    /// The head of a set. Has the name and version of the set's entries and not their layout, so that
-    /// entries may nest in themselves.
+    /// The head of a set. Has the name and version of the set's entries and not their layout, so
+    /// that entries may nest in themselves.
     SetHead {
         /// Name of the set's entries.
         name: &'static str,
@@ -217,18 +218,18 @@ pub enum FieldKind {
 
 /// A type that may be the field of an entry.
 ///
-/// These are integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`], every
-/// [`Entry`], and the markers `PhantomData<T>` and `()`. These are not: `usize` and `isize`, whose
-/// size differs between machines; `bool` and `char`, for which some bit patterns are invalid; and
-/// pointers, which mean nothing to a successor.
+/// These are integers and floats of fixed size, arrays of such types, [`PhysAddr`], [`SetHead`],
+/// every [`Entry`], and the markers `PhantomData<T>` and `()`. These are not: `usize` and `isize`,
+/// whose size differs between machines; `bool` and `char`, for which some bit patterns are invalid;
+/// and pointers, which mean nothing to a successor.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a field of an entry",
     label = "not a type that keeps its meaning across a live update",
-    note = "fields are integers and floats of fixed size, arrays of them, `PhysAddr`, `SetHead<T>`, \
-            `PhantomData<T>` and other entries",
+    note = "fields are integers and floats of fixed size, arrays of them, `PhysAddr`, \
+            `SetHead<T>`, `PhantomData<T>` and other entries",
     note = "a struct of your own: derive `Entry` for it",
-    note = "plain data of another crate: `#[entry(bytes)]` stores its bytes, with its name and size \
-            in the layout"
+    note = "plain data of another crate: `#[entry(bytes)]` stores its bytes, with its name \
+            and size in the layout"
 )]
 pub trait FieldType: Pod {
     /// Meaning of the bytes of this type.
@@ -269,8 +270,8 @@ impl<T: Entry> FieldType for T {
 }
 
 impl EntryLayout {
-    /// Stands in for the layout of a struct that the derive macro rejected, so that entries that hold
-    /// it compile.
+    /// Stands in for the layout of a struct that the derive macro rejected, so that entries that
+    /// hold it compile.
     #[doc(hidden)]
     pub const REFUSED: Self =
         Self { name: "", version: 0, size: 0, align: 1, fields: &[], fingerprint: 0 };
@@ -278,8 +279,8 @@ impl EntryLayout {
     /// Returns the layout of the entry `T` with these fields.
     ///
     /// # Panics
-    /// The fields do not follow one another from the first byte of `T` to its last, `T` has no size, or
-    /// it is aligned to more than 16 bytes. In a constant that is a compile error.
+    /// The fields do not follow one another from the first byte of `T` to its last, `T` has no
+    /// size, or it is aligned to more than 16 bytes. In a constant that is a compile error.
     #[must_use]
     pub const fn of<T: Entry>(fields: &'static [Field]) -> Self {
         assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");

@@ -115,7 +115,8 @@ pub enum AllocErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
+    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
+    /// update.
     #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
     Sealed,
     /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
@@ -278,7 +279,8 @@ pub enum ReserveErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
+    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
+    /// update.
     #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
     Sealed,
     /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).

@@ -15,8 +15,8 @@ use crate::memory::ReadMemory;
 use crate::starts::Starts;
 use crate::walk::{ChainWalk, exact_error, read_entry};
 
-/// A set in memory that can only be copied from: a live guest, a file that others write, a dump whose
-/// blocks are not aligned.
+/// A set in memory that can only be copied from: a live guest, a file that others write, a dump
+/// whose blocks are not aligned.
 ///
 /// The chain is checked once. Each access reads one entry and returns it by value. If the memory
 /// changes in between, entries differ or reads fail, and nothing worse happens.

@@ -1,7 +1,7 @@
 //! The invariants that comments in this crate cite by number.
 //!
-//! These are the invariants of the format, as `docs/format.md` of the project has them. A test holds
-//! the two texts against each other.
+//! These are the invariants of the format, as `docs/format.md` of the project has them. A test
+//! holds the two texts against each other.
 //!
 //! - **I1** Every linked block holds 1 to *count per block* published entries, and their bytes are
 //!   initialised.
@@ -12,8 +12,8 @@
 //!   So a writer that stops at any instant, as in a crash, leaves a prefix of what was pushed. A
 //!   reader that walks along the chain while the writer truncates it and writes again may see a
 //!   mixture of two states.
-//! - **I4** `&T` is handed out only for memory that nobody else can change: memory that this process
-//!   alone owns, or that the kernel has sealed.
+//! - **I4** `&T` is handed out only for memory that nobody else can change: memory that this
+//!   process alone owns, or that the kernel has sealed.
 //! - **I5** Bytes from outside become a value only through a type for which every bit pattern is
 //!   valid.
 //! - **H4** A descriptor from outside is mapped only after its kind, length and seals are known to

@@ -44,8 +44,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `Pod` and `Zeroable` are bytemuck's: run `cargo add bytemuck --features derive`, or point its derive
-//! macros to the copy in this crate with `#[bytemuck(crate = "kho_block::bytemuck")]`.
+//! `Pod` and `Zeroable` are bytemuck's: run `cargo add bytemuck --features derive`, or point its
+//! derive macros to the copy in this crate with `#[bytemuck(crate = "kho_block::bytemuck")]`.
 //!
 //! # Which type to read a chain with
 //!
@@ -56,15 +56,15 @@
 //! | [`ReadMemory`]: a live guest, any file | [`ForeignSet`] | reads copies of entries |
 //! | [`ReadMemory`], without an allocator | [`ChainWalk`] | walks along the checked blocks |
 //!
-//! Any bytes can be restored: the result is entries, or a [`RestoreError`] that names the block and the
-//! reason. After an error no block is claimed.
+//! Any bytes can be restored: the result is entries, or a [`RestoreError`] that names the block and
+//! the reason. After an error no block is claimed.
 //!
 //! # How it works
 //!
 //! Linux can start a new kernel while chosen pages keep their content. State crosses in *linked
-//! blocks*: pieces of that memory as large as a page, each with a header of 16 bytes and an array of
-//! equal entries, chained by physical address. The address of the first block, the *head*, leads to the
-//! whole set.
+//! blocks*: pieces of that memory as large as a page, each with a header of 16 bytes and an array
+//! of equal entries, chained by physical address. The address of the first block, the *head*, leads
+//! to the whole set.
 //!
 //! ```text
 //!  head: SetHead<Session>
@@ -77,21 +77,22 @@
 //!       └─────────────────────────────────────┘
 //! ```
 //!
-//! At every instant the chain at the head is valid and holds a prefix of what was pushed: entries are
-//! written before the count that covers them, and a block before the link to it. The head of an empty
-//! set is null. It is set when the first block is published, and null again when the last entry is
-//! removed. Reserved blocks that hold no entries are not linked, since the kernel refuses a chain with
-//! an empty block. A [`Writer`] publishes when it is dropped, also while a panic unwinds.
+//! At every instant the chain at the head is valid and holds a prefix of what was pushed: entries
+//! are written before the count that covers them, and a block before the link to it. The head of an
+//! empty set is null. It is set when the first block is published, and null again when the last
+//! entry is removed. Reserved blocks that hold no entries are not linked, since the kernel refuses
+//! a chain with an empty block. A [`Writer`] publishes when it is dropped, also while a panic
+//! unwinds.
 //!
 //! # Features
 //!
 //! - `std` (default): memories are `Send` and `Sync`, and `HeapMemory` asks for huge pages.
 //! - `derive` (default): [`derive(Entry)`](macro@Entry).
-//! - `alloc`: everything that keeps a table of blocks. Without it there are the traits of memories, the
-//!   layout of entries, [`ChainWalk`] and [`SliceMemory`].
+//! - `alloc`: everything that keeps a table of blocks. Without it there are the traits of memories,
+//!   the layout of entries, [`ChainWalk`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
-//! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and others, which read
-//!   and write a set on several threads.
+//! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and others, which
+//!   read and write a set on several threads.
 //! - `testing`: `FaultyMemory`, which runs out of blocks when told to.
 //!
 //! # References

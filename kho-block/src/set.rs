@@ -22,13 +22,13 @@ pub use writer::Writer;
 /// An ordered set of entries in linked blocks that it owns.
 ///
 /// It is read like a slice, by the methods of [`Entries`], grows like a `Vec`, by a [`Writer`], and
-/// crosses to a successor by [`hand_over`](Self::hand_over) and [`restore`](Self::restore). Dropping
-/// a set frees its blocks.
+/// crosses to a successor by [`hand_over`](Self::hand_over) and [`restore`](Self::restore).
+/// Dropping a set frees its blocks.
 ///
 /// Blocks are reserved ahead and linked once they hold entries. So the chain at the
 /// [`head`](Entries::head) is valid at every instant and never has an empty block. The head is set
-/// when the first block is published, and becomes null when the last entry is removed: store it again
-/// then, wherever it is stored.
+/// when the first block is published, and becomes null when the last entry is removed: store it
+/// again then, wherever it is stored.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -185,8 +185,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.limit
     }
 
-    /// Sets the largest number of blocks that the set may have, linked and reserved. Existing blocks
-    /// stay.
+    /// Sets the largest number of blocks that the set may have, linked and reserved. Existing
+    /// blocks stay.
     pub const fn set_block_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
@@ -205,9 +205,9 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Reserves blocks until `additional` more entries fit: all that are missing, or none.
     ///
-    /// Where the system promises more memory than it has (`vm.overcommit_memory`), or a cgroup is full,
-    /// the kernel may kill a process instead of refusing it memory. The documentation of `MemfdMemory`
-    /// says what to do about it.
+    /// Where the system promises more memory than it has (`vm.overcommit_memory`), or a cgroup is
+    /// full, the kernel may kill a process instead of refusing it memory. The documentation of
+    /// `MemfdMemory` says what to do about it.
     ///
     /// # Errors
     /// The memory has too few blocks, or the set would exceed its limit. The set has not changed.
@@ -285,8 +285,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Appends all entries of an iterator, or none. See [`Writer::try_extend`].
     ///
     /// # Errors
-    /// The set can't grow by as many entries; it has the entries that it had. Blocks that were added
-    /// stay reserved.
+    /// The set can't grow by as many entries; it has the entries that it had. Blocks that were
+    /// added stay reserved.
     pub fn try_extend(&mut self, entries: impl IntoIterator<Item = T>) -> Result<(), ReserveError> {
         self.writer().try_extend(entries)
     }
@@ -296,8 +296,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Blocks that were added stay reserved. The head of a set that was empty is set when the first
     /// block is published, and null again after a rollback.
     ///
-    /// All or nothing holds within this process. After a crash the successor finds a prefix of what was
-    /// pushed, if it has the head: store the head once it may be found.
+    /// All or nothing holds within this process. After a crash the successor finds a prefix of what
+    /// was pushed, if it has the head: store the head once it may be found.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory, PushError};
@@ -406,8 +406,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Removes all entries. The blocks stay reserved, and the head becomes null.
     ///
-    /// A head that was stored before leads to a block that counts no entries, which is refused here and
-    /// by the kernel. Store the new head.
+    /// A head that was stored before leads to a block that counts no entries, which is refused here
+    /// and by the kernel. Store the new head.
     #[doc(alias = "kho_block_set_clear")]
     pub fn clear(&mut self) {
         self.truncate(0);
@@ -415,9 +415,9 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Removes the entries for which `keep` returns false. The others stay in their order.
     ///
-    /// If `keep` panics, the entry it was called with stays, and so do those after it. A crash leaves a
-    /// prefix of what the set was, or of what it becomes. If the first entry is removed, the set is
-    /// empty for a moment, as after [`clear`](Self::clear).
+    /// If `keep` panics, the entry it was called with stays, and so do those after it. A crash
+    /// leaves a prefix of what the set was, or of what it becomes. If the first entry is removed,
+    /// the set is empty for a moment, as after [`clear`](Self::clear).
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};

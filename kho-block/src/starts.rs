@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 /// nothing is stored.
 ///
 /// # Invariants
-/// Empty, or one value for each block: strictly rising, the first one 0, none larger than the block's
-/// position times `per_block`. There are at most [`countable_blocks`] blocks, so no such product
-/// overflows.
+/// Empty, or one value for each block: strictly rising, the first one 0, none larger than the
+/// block's position times `per_block`. There are at most [`countable_blocks`] blocks, so no such
+/// product overflows.
 ///
 /// [`countable_blocks`]: crate::abi::countable_blocks
 #[derive(Clone, Default)]
@@ -87,7 +87,8 @@ impl Starts {
         if self.is_uniform() { position * per_block } else { self.0[position] }
     }
 
-    /// Returns the position of the block that holds entry `index`, and the entry's index in that block.
+    /// Returns the position of the block that holds entry `index`, and the entry's index in that
+    /// block.
     #[inline]
     pub(crate) fn locate(&self, index: usize, per_block: usize) -> (usize, usize) {
         if self.is_uniform() { (index / per_block, index % per_block) } else { self.search(index) }

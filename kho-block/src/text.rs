@@ -68,7 +68,7 @@ pub const fn to_field<const N: usize>(text: &str) -> Result<[u8; N], TextError> 
 /// use kho_block::text;
 ///
 /// assert_eq!(text::to_field_truncated("vm1"), *b"vm1\0\0");
-/// assert_eq!(text::to_field_truncated("Grüße"), *b"Gr\xc3\xbc\0"); // ß has two bytes, one would fit
+/// assert_eq!(text::to_field_truncated("Grüße"), *b"Gr\xc3\xbc\0"); // ß has two bytes
 /// ```
 #[must_use]
 pub fn to_field_truncated<const N: usize>(text: &str) -> [u8; N] {

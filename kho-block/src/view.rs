@@ -44,8 +44,8 @@ use crate::raw::LentChain;
 /// size is not read as blocks of another:
 ///
 /// ```compile_fail,E0308
-/// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry, ReadError, ReadMemory, StableMemory, PhysAddr};
-/// # use kho_block::{SetHead, SetView};
+/// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry, PhysAddr, ReadError, ReadMemory};
+/// # use kho_block::{SetHead, SetView, StableMemory};
 /// # use std::marker::PhantomData;
 /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 /// # #[repr(C)]

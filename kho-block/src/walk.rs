@@ -66,9 +66,10 @@ pub(crate) fn read_entry<T: Pod>(
 /// header before it is used.
 ///
 /// Returns the blocks in order, and ends at a null link or after the first error. It needs no
-/// allocator, and the memory may be hostile or change at any time: a walk keeps a few words, and reads
-/// one header for each block up to the limit. It finds a cycle by Brent's method, some laps after the
-/// chain came back. A restore keeps a table of blocks, and so names the block of the cycle.
+/// allocator, and the memory may be hostile or change at any time: a walk keeps a few words, and
+/// reads one header for each block up to the limit. It finds a cycle by Brent's method, some laps
+/// after the chain came back. A restore keeps a table of blocks, and so names the block of the
+/// cycle.
 ///
 /// ```
 /// use kho_block::{ChainWalk, DumpMemory, PhysAddr};
@@ -98,14 +99,15 @@ pub struct ChainWalk<'m, M> {
 }
 
 impl<'m, M: ReadMemory> ChainWalk<'m, M> {
-    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to the kernel's
-    /// limit of 10,000 blocks.
+    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to the
+    /// kernel's limit of 10,000 blocks.
     #[must_use]
     pub fn new(memory: &'m M, head: PhysAddr, entry_size: usize) -> Self {
         Self::with_limit(memory, head, entry_size, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to `limit` blocks.
+    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to `limit`
+    /// blocks.
     ///
     /// With [`usize::MAX`] only the number of addresses bounds the walk in a memory that makes up
     /// blocks as it is read.
@@ -168,8 +170,8 @@ pub(crate) struct ChainCheck {
 }
 
 impl ChainCheck {
-    /// Returns the checks of a walk along at most `limit` blocks, and at most [`countable_blocks`], so
-    /// that the sum of all counts that pass does not overflow.
+    /// Returns the checks of a walk along at most `limit` blocks, and at most [`countable_blocks`],
+    /// so that the sum of all counts that pass does not overflow.
     // Inlined, so that the loops that restore know their constants.
     #[inline]
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
@@ -232,10 +234,11 @@ impl ChainCheck {
     }
 }
 
-/// Returns the exact error of a walk that failed, given the addresses of the blocks it went through.
+/// Returns the exact error of a walk that failed, given the addresses of the blocks it went
+/// through.
 ///
-/// Brent's method finds a cycle some laps late, or the limit is reached first. The exact error names
-/// the block that the chain first came back to.
+/// Brent's method finds a cycle some laps late, or the limit is reached first. The exact error
+/// names the block that the chain first came back to.
 // The search is a function of its own that takes no error. An error whose address is taken would be
 // kept in memory also while there is none, which costs each block of a restore some instructions.
 #[cfg(feature = "alloc")]

@@ -40,8 +40,8 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         self.table.start(self.positions.end) - self.table.start(self.positions.start)
     }
 
-    /// Takes the blocks up to the one that holds the entry after the next `n`. Returns the slice that
-    /// begins with that entry; or, if there is no such entry, how many of the `n` there are not.
+    /// Skips `n` entries. Returns what follows them in their block, which it takes too; or, if there
+    /// are no entries behind them, how many are left to skip elsewhere.
     pub(super) fn skip_entries(&mut self, n: usize) -> Result<&'a [T], usize> {
         let count = self.entry_count();
         if n >= count {
@@ -54,8 +54,8 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         Ok(&self.table.chunk(position)[offset..])
     }
 
-    /// Does what [`skip_entries`](Self::skip_entries) does from the back. The slice that it returns
-    /// ends with the entry.
+    /// Skips `n` entries from the back, and returns what precedes them as
+    /// [`skip_entries`](Self::skip_entries) returns what follows.
     pub(super) fn skip_entries_back(&mut self, n: usize) -> Result<&'a [T], usize> {
         let count = self.entry_count();
         if n >= count {

@@ -12,7 +12,8 @@ use crate::entry::Entry;
 use crate::memory::ReadMemory;
 use crate::raw::BlockTable;
 
-/// An iterator over entries in order, from either end. Made by [`Entries::iter`](super::Entries::iter).
+/// An iterator over entries in order, from either end. Made by
+/// [`Entries::iter`](super::Entries::iter).
 ///
 /// [`nth`](Iterator::nth) and [`nth_back`](DoubleEndedIterator::nth_back) skip whole blocks;
 /// [`fold`](Iterator::fold) and what is built on it (`for_each`, `sum`, `count`, `max`, …) run over

@@ -49,8 +49,8 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
         Self { table, position: 0, block: &[], block_start: 0 }
     }
 
-    /// Returns the index of the entry that [`next`](Iterator::next) returns, or the number of entries
-    /// at the end.
+    /// Returns the index of the entry that [`next`](Iterator::next) returns, or the number of
+    /// entries at the end.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.position
@@ -58,8 +58,9 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
 
     /// Moves to the entry at `index`, or to the end if `index` is past it.
     ///
-    /// Takes constant time where the chain is [uniform](super::Entries::is_uniform), and time logarithmic
-    /// in the number of blocks where it is not. Reads nothing.
+    /// Reads nothing. The next read finds the block, in constant time where the chain is
+    /// [uniform](super::Entries::is_uniform), and in time logarithmic in the number of blocks where it
+    /// is not.
     pub fn seek(&mut self, index: usize) {
         self.position = index.min(self.table.len());
     }

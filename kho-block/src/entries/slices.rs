@@ -10,7 +10,8 @@ use crate::entry::Entry;
 use crate::memory::ReadMemory;
 use crate::raw::BlockTable;
 
-/// An iterator over a range of entries as slices, one for each block. Made by [`Entries::slices`](super::Entries::slices).
+/// An iterator over a range of entries as slices, one for each block. Made by
+/// [`Entries::slices`](super::Entries::slices).
 ///
 /// No slice is empty.
 pub struct Slices<'a, T, M> {

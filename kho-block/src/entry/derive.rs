@@ -1,8 +1,9 @@
-//! Functions for the code that `derive(Entry)` writes. Not for other uses: they change without notice.
+//! Functions for the code that `derive(Entry)` writes. Not for other uses: they change without
+//! notice.
 //!
-//! The macro does not repeat the type of a field, which may be deprecated, come from another macro or
-//! mention a const parameter. Instead it writes a closure that takes the field out of the struct, from
-//! which the compiler infers the type. No such closure is ever called.
+//! The macro does not repeat the type of a field, which may be deprecated, come from another macro
+//! or mention a const parameter. Instead it writes a closure that takes the field out of the
+//! struct, from which the compiler infers the type. No such closure is ever called.
 
 use core::marker::PhantomData;
 

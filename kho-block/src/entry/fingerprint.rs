@@ -23,8 +23,8 @@ pub(super) const fn of(layout: &EntryLayout) -> u64 {
     hash
 }
 
-// Each step hashes its bytes with the hash so far as the seed. The length of a text is hashed before
-// the text, so that "ab" + "c" differs from "a" + "bc".
+// Each step hashes its bytes with the hash so far as the seed. The length of a text is hashed
+// before the text, so that "ab" + "c" differs from "a" + "bc".
 const fn hash_number(hash: u64, number: u64) -> u64 {
     xxh3_64_with_seed(&number.to_le_bytes(), hash)
 }

@@ -1,13 +1,14 @@
 //! The check, at compile time, that a block of a memory has room for an entry.
 //!
-//! Only constructors check: a set that exists holds entries that fit. So a mistake is one error, not
-//! one for each method that is called.
+//! Only constructors check: a set that exists holds entries that fit. So a mistake is one error,
+//! not one for each method that is called.
 
 use core::str;
 
 use crate::abi::{HEADER_SIZE, MAX_ENTRY_ALIGN, assert_block_size, count_per_block};
 
-/// Returns how many entries `T` a block has room for. See [`assert_fits`] if there is room for none.
+/// Returns how many entries `T` a block has room for. See [`assert_fits`] if there is room for
+/// none.
 pub(crate) const fn count_of<T>(block_size: usize) -> usize {
     count_per_block(block_size, size_of::<T>())
 }

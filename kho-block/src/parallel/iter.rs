@@ -13,10 +13,11 @@ use crate::entry::Entry;
 use crate::memory::{BlockMemory, ReadMemory};
 use crate::raw::{BlockTable, ChunksMut};
 
-/// A parallel iterator over entries in order. Made by [`Entries::par_iter`](crate::Entries::par_iter).
+/// A parallel iterator over entries in order. Made by
+/// [`Entries::par_iter`](crate::Entries::par_iter).
 ///
-/// Each thread gets a range of entries. Folds (`for_each`, `sum`, `reduce`, …) run over a slice at a
-/// time.
+/// Each thread gets a range of entries. Folds (`for_each`, `sum`, `reduce`, …) run over a slice at
+/// a time.
 ///
 /// Threads have to be able to share the entries. They need not share the memory.
 ///
@@ -43,8 +44,8 @@ pub struct ParIter<'a, T, M>(pub(super) EntryRange<'a, T, M>);
 /// [`Entries::par_chunks`](crate::Entries::par_chunks).
 pub struct ParChunks<'a, T, M>(pub(super) BlockRange<'a, T, M>);
 
-/// A parallel iterator over blocks: the entries of each as a slice, to change them in place. Made by
-/// [`BlockSet::par_chunks_mut`](crate::BlockSet::par_chunks_mut).
+/// A parallel iterator over blocks: the entries of each as a slice, to change them in place. Made
+/// by [`BlockSet::par_chunks_mut`](crate::BlockSet::par_chunks_mut).
 pub struct ParChunksMut<'a, T, M>(pub(super) BlockRangeMut<'a, T, M>);
 
 /// A range of entries, by index.

@@ -32,9 +32,9 @@ impl<T: Entry + Send + Sync, M: BlockMemory> BlockSet<T, M> {
 impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     /// Appends all entries of a parallel iterator, or none.
     ///
-    /// Several threads write the entries, in their order. When all are written, this thread publishes
-    /// block after block. What was pushed before is published first. No block is allocated if the
-    /// [capacity](BlockSet::capacity) is enough.
+    /// Several threads write the entries, in their order. When all are written, this thread
+    /// publishes block after block. What was pushed before is published first. No block is
+    /// allocated if the [capacity](BlockSet::capacity) is enough.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -58,8 +58,8 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     /// The set can't grow by as many entries. What was pushed before stays.
     ///
     /// # Panics
-    /// The iterator panics, or returns more or fewer entries than it said. Then none of them becomes
-    /// part of the set; the blocks that were reserved for them stay with it.
+    /// The iterator panics, or returns more or fewer entries than it said. Then none of them
+    /// becomes part of the set; the blocks that were reserved for them stay with it.
     pub fn par_extend<I>(&mut self, entries: I) -> Result<(), ReserveError>
     where
         I: IntoParallelIterator<Item = T, Iter: IndexedParallelIterator>,
@@ -78,8 +78,8 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
 /// The message of the panic over a parallel iterator that returns too many entries.
 const TOO_MANY: &str = "the parallel iterator returned more entries than it said";
 
-/// Fills slots, and counts them. Panics over too many entries, so if the count is right, each slot was
-/// filled.
+/// Fills slots, and counts them. Panics over too many entries, so if the count is right, each slot
+/// was filled.
 struct Fill<'a, T, M>(Slots<'a, T, M>);
 
 impl<'a, T: Entry + Send + Sync, M: BlockMemory> Consumer<T> for Fill<'a, T, M> {
@@ -119,8 +119,8 @@ impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
     }
 
     fn consume_iter<I: IntoIterator<Item = T>>(self, entries: I) -> Self {
-        // Apart from each other: a reference to `rest` leaves the loop, and the others are to stay in
-        // registers.
+        // Apart from each other: a reference to `rest` leaves the loop, and the others are to stay
+        // in registers.
         let Self { mut run, mut rest, count } = self;
         entries.into_iter().for_each(|entry| {
             let slot = match run.next() {

@@ -17,9 +17,9 @@ const NO_GROWTH: usize = 0;
 ///
 /// # Invariants
 /// - **A1** While a block is open, `first <= next <= end`, where `first` is the first slot of the
-///   block at `position` and `end` is `COUNT_PER_BLOCK` slots behind it; the slots before `next` are
-///   written. The block is the last linked one, or the spare one after it, so the slots from the
-///   published count on are this value's to write.
+///   block at `position` and `end` is `COUNT_PER_BLOCK` slots behind it; the slots before `next`
+///   are written. The block is the last linked one, or the spare one after it, so the slots from
+///   the published count on are this value's to write.
 /// - **A2** While none is open, `next == end`.
 pub(crate) struct Appender<'s, T: Entry, M: BlockMemory> {
     next: NonNull<T>,
@@ -46,7 +46,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         appender
     }
 
-    /// Writes an entry behind the last. Where no reserved block has room, the chain grows up to
+    /// Writes `entry` behind the last. Where no reserved block has room, the chain grows up to
     /// `limit` blocks.
     #[inline]
     pub(crate) fn push(&mut self, entry: T, limit: usize) -> Result<(), PushError<T>> {
@@ -71,7 +71,8 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Does what [`push`](Self::push) does, and makes the entry once there is room for it.
+    /// Writes the entry that `make` returns behind the last, once there is room for it. Where no
+    /// reserved block has room, the chain grows up to `limit` blocks.
     #[inline]
     pub(crate) fn push_with(
         &mut self,
@@ -127,13 +128,13 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         let slots = self.next;
         // SAFETY: this many slots further is at most `end` (A1).
         self.next = unsafe { slots.add(count) };
-        // SAFETY: these slots are this value's to write (A1), in a block whose bytes are initialised
-        // (G1), and whatever value they have is a `T` (I5).
+        // SAFETY: these slots are this value's to write (A1), in a block whose bytes are
+        // initialised (G1), and whatever value they have is a `T` (I5).
         unsafe { slice::from_raw_parts_mut(slots.as_ptr(), count) }
     }
 
-    /// Publishes the open block and opens the first spare one, which is a new one if there is none and
-    /// the chain may grow. If it returns `Ok` there is room.
+    /// Publishes the open block and opens the first spare one, which is a new one if there is none
+    /// and the chain may grow. If it returns `Ok` there is room.
     #[inline]
     fn open_next(&mut self, limit: usize) -> Result<(), ReserveError> {
         let first = publish_and_find_spare(self.chain, self.position, self.written(), limit)?;
@@ -152,7 +153,8 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Opens the block at `position`, whose first slot is `first`, and of which `written` slots are.
+    /// Opens the block at `position`, whose first slot is `first`, and of which `written` slots
+    /// are.
     #[inline]
     fn open(&mut self, position: usize, first: NonNull<T>, written: usize) {
         assert!(written <= Self::PER_BLOCK, "more entries than fit in a block");
@@ -211,8 +213,8 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
 
 /// Publishes `written` entries, if any, of the block at `position`. Returns the first slot of the
 /// first spare block, which is a new one if there is none and the chain may grow.
-// Out of line, since it is rare. Not a method of the appender, whose fields stay in registers only as
-// long as no reference to it leaves the loop around `push`.
+// Out of line, since it is rare. Not a method of the appender, whose fields stay in registers only
+// as long as no reference to it leaves the loop around `push`.
 #[cold]
 #[inline(never)]
 fn publish_and_find_spare<T: Entry, M: BlockMemory>(

@@ -9,8 +9,8 @@ use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// An iterator over the blocks of a set: the entries of each as a slice, to change them in place. Made
-/// by [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
+/// An iterator over the blocks of a set: the entries of each as a slice, to change them in place.
+/// Made by [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
 ///
 /// # Invariants
 /// The chain that `table` is in is borrowed exclusively for `'a`, and no block whose position is

@@ -12,8 +12,8 @@ use crate::error::{ClaimError, ClaimErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::{BlockMemory, ClaimVisitor};
 use crate::walk::{ChainCheck, exact_error};
 
-/// How many blocks further on a claim expects a header that it will need soon. Memories give blocks
-/// out in the order of their addresses, and a set links them in that order.
+/// How many blocks ahead a claim prefetches a header. Memories give blocks out in the order of their
+/// addresses, and a set links them in that order.
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
@@ -44,8 +44,8 @@ struct Claim<'a, T, M> {
 }
 
 impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
-    /// Does what has to succeed before the block at `addr` is claimed, so that nothing can fail
-    /// between the claim and the table.
+    /// Checks the address of a block and makes room for it in the table, before the block is claimed.
+    /// So nothing can fail between the claim and the table.
     #[inline]
     fn prepare(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
         self.check.enter(addr)?;
@@ -60,12 +60,12 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
     #[inline]
     fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> Result<PhysAddr, RestoreError> {
         let position = self.check.position();
-        // SAFETY: the block was just claimed, so it is valid, initialised and aligned (G1), and this
-        // chain's alone (G2). A `ChainCheck` lets no more blocks pass than can be counted.
+        // SAFETY: the block was just claimed, so it is valid, initialised and aligned (G1), and
+        // this chain's alone (G2). A `ChainCheck` lets no more blocks pass than can be counted.
         unsafe { self.table.push_block(block) };
         prefetch(block.as_ptr().wrapping_add(BLOCKS_AHEAD * M::BLOCK_SIZE));
-        // SAFETY: the block is valid for reads (G1). Not by way of the table: storing and loading the
-        // pointer would lengthen the chase.
+        // SAFETY: the block is valid for reads (G1). Not by way of the table: storing and loading
+        // the pointer would lengthen the chase.
         let header = unsafe { read_header(block) };
         let info = self.check.leave(addr, header)?;
         let out_of_memory = RestoreError { addr, position, kind: RestoreErrorKind::OutOfMemory };

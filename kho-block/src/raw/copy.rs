@@ -1,12 +1,12 @@
 //! Copying entries into slots, fast, and in its place among the stores around it.
 //!
-//! Up to [`LARGE`] bytes, entries are copied by `memcpy`, a [piece](PIECE) at a time. The pieces are
-//! small since glibc hands copies of 2 KiB and more to the processor (`rep movsb`), which is slow
-//! when the target does not begin a cache line, as entries never do.
+//! Up to [`LARGE`] bytes, entries are copied by `memcpy`, a [piece](PIECE) at a time. The pieces
+//! are small since glibc hands copies of 2 KiB and more to the processor (`rep movsb`), which is
+//! slow when the target does not begin a cache line, as entries never do.
 //!
-//! More bytes than that do not fit in the caches anyway, and a plain copy would push out whatever is
-//! in them, and fetch each line of the target only to overwrite it. So they are *streamed*: stored
-//! past the caches, whole lines at a time.
+//! More bytes than that do not fit in the caches anyway, and a plain copy would push out whatever
+//! is in them, and fetch each line of the target only to overwrite it. So they are *streamed*:
+//! stored past the caches, whole lines at a time.
 //!
 //! ```text
 //!  target:      ┌──────┬─────────────────────────────┬──────┐
@@ -79,8 +79,8 @@ const fn max(one: usize, other: usize) -> usize {
     if one > other { one } else { other }
 }
 
-/// Does what [`Copying::begin`] does for stores that the C library makes in blocks of `block_size`
-/// bytes: nothing, unless they are larger than pages of x86-64 are.
+/// Orders what was stored before the call before what the C library stores after it, in blocks of
+/// `block_size` bytes. Does nothing unless they are larger than pages of x86-64.
 #[inline]
 pub(super) fn begin_in_libc(block_size: usize) {
     if block_size > LARGE_IN_LIBC {

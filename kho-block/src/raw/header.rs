@@ -6,8 +6,8 @@ use core::sync::atomic::AtomicU64;
 
 use crate::abi::BlockHeader;
 
-/// The header of an owned block, whose words are stored one by one: whoever looks sees each as it
-/// was before or after (I3).
+/// The header of an owned block, whose words are stored one by one: a reader sees each as it was
+/// before or after (I3).
 #[repr(C)]
 pub(super) struct AtomicHeader {
     pub(super) next: AtomicU64,

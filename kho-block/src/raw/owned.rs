@@ -22,8 +22,8 @@ use crate::memory::BlockMemory;
 ///
 /// # Invariants
 /// Every block in the table, linked or spare, is owned by this value alone: it came from `memory`
-/// by [`allocate`](BlockMemory::allocate) or a claim (G1, G2), and leaves the table when it is freed
-/// or handed over (I2). So E1 and E3 hold while `self` is borrowed.
+/// by [`allocate`](BlockMemory::allocate) or a claim (G1, G2), and leaves the table when it is
+/// freed or handed over (I2). So E1 and E3 hold while `self` is borrowed.
 pub(crate) struct OwnedChain<T: Entry, M: BlockMemory> {
     pub(super) table: BlockTable<T, M>,
     pub(super) memory: M,
@@ -81,8 +81,8 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         }
         let Self { table, memory } = self;
         let allocated = memory.allocate(missing, |block| {
-            // SAFETY: the block was just allocated, so it is valid, initialised and aligned (G1), and
-            // this chain's alone (G2). `reserve` has counted it.
+            // SAFETY: the block was just allocated, so it is valid, initialised and aligned (G1),
+            // and this chain's alone (G2). `reserve` has counted it.
             unsafe { table.push_block(block) };
         });
         if let Err(error) = allocated {
@@ -213,9 +213,9 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Returns the header of the block at `position`, linked or spare.
     fn header(&self, position: usize) -> &AtomicHeader {
         let header = self.table.block(position).cast::<AtomicHeader>();
-        // SAFETY: a block starts with its header, which is initialised and aligned, since blocks are
-        // aligned to 16 (G1). This chain owns the block (I2), and accesses its header by this function
-        // and, while it is borrowed, by copies.
+        // SAFETY: a block starts with its header, which is initialised and aligned, since blocks
+        // are aligned to 16 (G1). This chain owns the block (I2), and accesses its header by this
+        // function and, while it is borrowed, by copies.
         unsafe { header.as_ref() }
     }
 }

@@ -1,7 +1,7 @@
 //! Removing entries from the middle of an owned chain.
 //!
-//! Let the first entry that goes be the one at index k. The chain is cut before it. Then two cursors
-//! go over what was cut off: one reads each entry, the other appends those that stay.
+//! Let the first entry that goes be the one at index k. The chain is cut before it. Then two
+//! cursors go over what was cut off: one reads each entry, the other appends those that stay.
 //!
 //! ```text
 //!  before:   0 … k-1 │ k   k+1   k+2   k+3   k+4
@@ -9,15 +9,15 @@
 //!            published     └ next slot         └ read: k+4 is next
 //! ```
 //!
-//! Why a crash leaves a prefix (I3): the cut leaves entries 0 to k-1, a prefix of the old set and of
-//! the new one. After that, entries that stay are appended in their order, as by any writer, so each
-//! state is a prefix of the new set.
+//! Why a crash leaves a prefix (I3): the cut leaves entries 0 to k-1, a prefix of the old set and
+//! of the new one. After that, entries that stay are appended in their order, as by any writer, so
+//! each state is a prefix of the new set.
 //!
-//! Why no entry is lost: the writer appends at most one entry for each one that was read, and begins
-//! where the reader does. It fills every block, while the reader may go over blocks that are not
-//! full. So the slot that it writes is never behind the one that is read next, and never in front of
-//! one that is yet to be read. The same holds for headers: the writer stores to that of the block it
-//! is at, and the reader has copied the count of that block when it came to it.
+//! Why no entry is lost: the writer appends at most one entry for each one that was read, and
+//! begins where the reader does. It fills every block, while the reader may go over blocks that are
+//! not full. So the slot that it writes is never behind the one that is read next, and never in
+//! front of one that is yet to be read. The same holds for headers: the writer stores to that of
+//! the block it is at, and the reader has copied the count of that block when it came to it.
 
 use super::append::Appender;
 use super::owned::OwnedChain;

@@ -1,10 +1,10 @@
 //! Slots behind the entries of an owned chain, which several threads write.
 //!
 //! ```text
-//!  last linked block                       spare blocks
-//!  ┌──────┬───────────┬─────────────┐      ┌──────┬───────────────────┐    ┌──────┬─────────────────┐
-//!  │header│ published │ thread 1    │      │header│ thread 1 │ 2      │    │header│ thread 2 │      │
-//!  └──────┴───────────┴─────────────┘      └──────┴───────────────────┘    └──────┴─────────────────┘
+//!  last linked block                 spare blocks
+//!  ┌──────┬───────────┬──────────┐   ┌──────┬──────────┬──────┐   ┌──────┬──────────┬──────┐
+//!  │header│ published │ thread 1 │   │header│ thread 1 │  2   │   │header│ thread 2 │      │
+//!  └──────┴───────────┴──────────┘   └──────┴──────────┴──────┘   └──────┴──────────┴──────┘
 //! ```
 //!
 //! None of it is part of the chain until all of it is written.
@@ -22,8 +22,8 @@ use crate::memory::BlockMemory;
 /// A range of slots that are not published, which can be divided between threads.
 ///
 /// # Invariants
-/// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`. The
-///   chain that `table` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
+/// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`.
+///   The chain that `table` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
 ///   all that it has published, no reference to one of them has been given out, and no other value
 ///   has them in its range.
 pub(crate) struct Slots<'a, T, M> {
@@ -60,7 +60,8 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         (front, Self { table, range: middle..range.end, borrow })
     }
 
-    /// Takes the slots in the block of the first one out of the range. They hold entries of any value.
+    /// Takes the slots in the block of the first one out of the range. They hold entries of any
+    /// value.
     pub(crate) fn next_run(&mut self) -> Option<&'a mut [T]> {
         if self.range.is_empty() {
             return None;
@@ -74,9 +75,9 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         // SAFETY: the offset is less than `COUNT_PER_BLOCK`, and that many entries fit in a block.
         let first = unsafe { first.add(offset) };
         // SAFETY: this many slots are left in the block. It is in the table, so its bytes are
-        // initialised (G1), whatever value they have is a `T` (I5), and it is its chain's alone (I2).
-        // That is borrowed exclusively for `'a` and lends published entries only (E2); these slots
-        // lie behind those, and nobody else got them (P1).
+        // initialised (G1), whatever value they have is a `T` (I5), and it is its chain's alone
+        // (I2). That is borrowed exclusively for `'a` and lends published entries only (E2); these
+        // slots lie behind those, and nobody else got them (P1).
         Some(unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), count) })
     }
 }
@@ -100,8 +101,8 @@ impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
-    /// Publishes the next `count` entries, which have been written behind the last one: block by block,
-    /// as one thread would have done it.
+    /// Publishes the next `count` entries, which have been written behind the last one: block by
+    /// block, as one thread would have done it.
     fn publish_more(&mut self, count: usize) {
         let per_block = BlockTable::<T, M>::COUNT_PER_BLOCK;
         let mut left = count;

@@ -192,8 +192,8 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     /// Returns a copy of the header of the block at `position`, linked or spare.
     pub(super) fn header(&self, position: usize) -> BlockHeader {
         let block = self.blocks[position];
-        // SAFETY: the block is in the table (E1); nobody changes its header meanwhile (E3), or, if it
-        // is spare, its chain owns it and is borrowed.
+        // SAFETY: the block is in the table (E1); nobody changes its header meanwhile (E3), or, if
+        // it is spare, its chain owns it and is borrowed.
         unsafe { read_header(block) }
     }
 

@@ -10,9 +10,10 @@ use crate::raw::{Appender, OwnedChain};
 /// Appends entries to a [`BlockSet`](crate::BlockSet), which it borrows. Made by
 /// [`BlockSet::writer`](crate::BlockSet::writer).
 ///
-/// Entries become part of the chain block by block: they are *published* when their block is full and
-/// the next one is begun, or when the writer is dropped, also while a panic unwinds. A writer that is
-/// leaked loses the entries that it had not published, at most one block of them, and breaks nothing.
+/// Entries become part of the chain block by block: they are *published* when their block is full
+/// and the next one is begun, or when the writer is dropped, also while a panic unwinds. A writer
+/// that is leaked loses the entries that it had not published, at most one block of them, and
+/// breaks nothing.
 ///
 /// At every instant the chain is valid and holds a prefix of what was pushed.
 #[doc(alias = "kho_block_set_it_init")]
@@ -50,9 +51,9 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
 
     /// Appends the entry that `make` returns. Calls `make` after the room for the entry is found.
     ///
-    /// An entry that is made in place is not copied, which pays from about 64 bytes on: the compiler
-    /// writes its fields straight into the block, as far as it inlines `make`. Does not allocate
-    /// where capacity was reserved.
+    /// An entry that is made in place is not copied, which pays from about 64 bytes on: the
+    /// compiler writes its fields straight into the block, as far as it inlines `make`. Does not
+    /// allocate where capacity was reserved.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};

@@ -1,9 +1,9 @@
 //! A process that dies in the middle of writing leaves a true prefix behind.
 //!
-//! The test runs itself again as a child that writes into a memfd, kills it with SIGKILL at a random
-//! moment, and restores what is there. The child gets the memfd as its standard input. Its standard
-//! error is another memfd, the control file: in there it says, before each step, what may be seen
-//! during the step, and after it, what must be seen from then on.
+//! The test runs itself again as a child that writes into a memfd, kills it with SIGKILL at a
+//! random moment, and restores what is there. The child gets the memfd as its standard input. Its
+//! standard error is another memfd, the control file: in there it says, before each step, what may
+//! be seen during the step, and after it, what must be seen from then on.
 #![cfg(target_os = "linux")]
 #![cfg(not(miri))]
 #![allow(unsafe_code)]

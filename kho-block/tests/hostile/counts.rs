@@ -17,8 +17,8 @@ const SIZE: u64 = MAX_BLOCK_SIZE as u64;
 const FULL: usize = MAX_BLOCK_SIZE - HEADER_SIZE;
 const HEAD: SetHead<Byte> = SetHead::new(PhysAddr::new(SIZE));
 
-/// A chain of full blocks that overlap: each begins where the header of the one before ends, so that
-/// all of them take hardly more than one.
+/// A chain of full blocks that overlap: each begins where the header of the one before ends, so
+/// that all of them take hardly more than one.
 struct Overlapping(Vec<u8>);
 
 impl Overlapping {

@@ -1,6 +1,7 @@
 //! What may happen to a set, as data: generated, shrunk and printed by proptest.
 //!
-//! Places and amounts are relative, so that edges of blocks are met often whatever the entry's size.
+//! Places and amounts are relative, so that edges of blocks are met often whatever the entry's
+//! size.
 
 use std::num::NonZeroU8;
 

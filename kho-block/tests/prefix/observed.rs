@@ -77,8 +77,8 @@ impl Observed {
         self.seen.borrow_mut().push(seen);
     }
 
-    /// The ids of the entries on the chain from the first block. A first block without entries is an
-    /// empty set; any other fault is an error.
+    /// The ids of the entries on the chain from the first block. A first block without entries is
+    /// an empty set; any other fault is an error.
     fn walk(&self) -> Seen {
         let owned = self.owned.borrow();
         let Some(&first) = owned.first() else { return Ok(Vec::new()) };

@@ -57,8 +57,8 @@ const ENDLESS: usize = 6;
 fn word(block: usize, index: usize) -> u64 {
     let word = WATCH.base.load(Relaxed) + block + 8 * index;
     let word = std::ptr::with_exposed_provenance::<u64>(word);
-    // SAFETY: the word is in the mapping and in the file, and the mapping's pointer was exposed; the
-    // only thread that writes there is the one that is stopped.
+    // SAFETY: the word is in the mapping and in the file, and the mapping's pointer was exposed;
+    // the only thread that writes there is the one that is stopped.
     unsafe { word.read_volatile() }
 }
 
