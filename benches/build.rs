@@ -1,5 +1,5 @@
-//! Says which Rust compiler this is, for counts of instructions, and sets `cfg(kho_linux)` where
-//! kho-linux-c has the kernel's C code.
+//! Tells the crate which Rust compiler builds it, since instruction counts depend on that. Sets
+//! `cfg(kho_linux)` if kho-linux-c has the kernel's C code.
 
 use std::env;
 use std::process::Command;

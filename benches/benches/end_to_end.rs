@@ -14,16 +14,16 @@ use kho_benches::{LARGE, PROCESSES};
 
 type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
-/// Number of timed crossings; of serde_json's, which take long, a third.
+/// Number of timed crossings. serde_json, which is slow, makes a third as many.
 const SAMPLES: usize = 30;
 
-/// What of a crossing is timed.
+/// The part of a crossing that is timed.
 #[derive(Clone, Copy)]
 struct Phase {
-    /// Start of the names of its groups.
+    /// First part of its groups' names.
     name: &'static str,
     time: fn(&Crossing) -> Duration,
-    /// Whether the file is allocated before, as far as the format can.
+    /// Whether the file is allocated beforehand, if the format can do that.
     allocated: bool,
 }
 
@@ -33,7 +33,7 @@ const PHASES: [Phase; 2] = [
         time: |crossing| crossing.prepare + crossing.freeze + crossing.read,
         allocated: false,
     },
-    // The blackout of a live update starts with the freeze: what can be done before costs nothing.
+    // The blackout of a live update starts with the freeze. Work before it costs nothing.
     Phase {
         name: "freeze to read",
         time: |crossing| crossing.freeze + crossing.read,
@@ -75,7 +75,7 @@ where
     group.finish();
 }
 
-/// Times a format, which has to read what the first one has.
+/// Times a format, after checking that it reads the same as the first one.
 fn bench<Live, F: Format<Live>>(
     group: &mut Group<'_>,
     phase: Phase,
@@ -88,7 +88,9 @@ fn bench<Live, F: Format<Live>>(
     group.bench_function(F::NAME, |bencher| {
         bencher.iter_custom(|times| {
             let crossings = (0..times).map(|_| cross::<Live, F>(live, len));
-            crossings.map(|crossing| (phase.time)(&crossing.expect("it did before"))).sum()
+            crossings
+                .map(|crossing| (phase.time)(&crossing.expect("an earlier crossing succeeded")))
+                .sum()
         });
     });
 }

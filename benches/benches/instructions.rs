@@ -1,9 +1,9 @@
-//! How many instructions each workload takes, counted by valgrind. `src/bin/gate.rs` runs this and
+//! Counts the instructions of each workload under valgrind. `src/bin/gate.rs` runs this and
 //! compares the counts with those on record.
 //!
-//! What comes before and after a workload is not counted: arguments are made before, results are
-//! dropped after.
-// What gungraun's macros make has no documentation.
+//! Only the workload itself is counted. Its arguments are made before, and its results are dropped
+//! after.
+// The items that gungraun's macros generate have no documentation.
 #![allow(missing_docs)]
 
 use std::env;
@@ -19,7 +19,7 @@ type Set = kho_benches::Set<MemorySlot, HeapMemory>;
 type HandedOver = Preserved<MemorySlot, HeapMemory>;
 type View = SetView<'static, MemorySlot, SealedMemfd>;
 
-/// An empty collection with room, in memory that was written before.
+/// Makes an empty collection with room, in memory that was written before.
 fn with_room<C: Array<MemorySlot>>() -> C {
     let mut set = full::<C>();
     set.clear();
@@ -125,7 +125,7 @@ fn restore(mut chain: HandedOver) -> (HandedOver, Set) {
     (chain, set)
 }
 
-/// A chain and the set that it was restored as.
+/// Makes a chain and restores it as a set.
 fn restored() -> (HandedOver, Set) {
     let mut chain = HandedOver::preserve(SMALL);
     let set = chain.restore();
@@ -139,9 +139,9 @@ fn hand_over((mut chain, set): (HandedOver, Set)) -> HandedOver {
     chain
 }
 
-/// A set that was handed over in a memfd, as its successor gets it. It stays until the process ends.
+/// Makes a sealed memfd with a set, as a successor gets it. It is leaked.
 fn sealed() -> (&'static SealedMemfd, SetHead<MemorySlot>) {
-    // Valgrind has less address space than a memfd reserves by itself.
+    // Under valgrind there is less address space than a memfd reserves by default.
     let memory = MemfdMemory::with_max_len("instructions", 1 << 24);
     let memory: MemfdMemory = memory.expect("a memfd can be made and mapped");
     let mut set = BlockSet::new_in(&memory);
@@ -163,7 +163,8 @@ library_benchmark_group!(
 );
 library_benchmark_group!(name = crossing, benchmarks = [restore, hand_over, restore_view]);
 
-/// What gungraun makes of the groups: a function `main`, whose place is taken here.
+/// Holds the `main` that gungraun generates from the groups. Ours first checks for missing
+/// programs.
 mod harness {
     use gungraun::main;
 
@@ -176,7 +177,8 @@ mod harness {
     }
 }
 
-/// The C library copies bytes by other code on each processor; here by the oldest on all.
+/// Returns a configuration under which the C library copies bytes with the same code, the oldest,
+/// on every processor.
 fn config() -> LibraryBenchmarkConfig {
     let features =
         ["AVX512VL", "AVX512F", "AVX2", "AVX", "AVX_Fast_Unaligned_Load", "SSSE3", "ERMS", "FSRM"];
@@ -187,12 +189,13 @@ fn config() -> LibraryBenchmarkConfig {
     config
 }
 
-/// What is missing to run the benches: always gungraun's runner, and to count also valgrind.
+/// Returns a program that is missing. The benches need gungraun's runner; counting also needs
+/// valgrind.
 fn missing() -> Option<&'static str> {
     let mut args = env::args().skip(1);
     let first = args.next();
     if first.as_deref() == Some("--gungraun-run") {
-        // Called by the runner, so it is there.
+        // The runner started this process, so it exists.
         return None;
     }
     let counts = first.into_iter().chain(args).any(|arg| arg == "--bench");
@@ -201,7 +204,7 @@ fn missing() -> Option<&'static str> {
     programs.iter().copied().find(|program| !exists(program))
 }
 
-/// Whether a program can be run, whatever it then says.
+/// Returns whether a program can be started, even if it then fails.
 fn exists(program: &str) -> bool {
     let (out, err) = (Stdio::null(), Stdio::null());
     Command::new(program).arg("--version").stdout(out).stderr(err).status().is_ok()

@@ -33,7 +33,7 @@ fn sets(criterion: &mut Criterion) {
     if let Err(why) = linux() {
         println!("skipped: the kernel's C code: {why}");
     }
-    // As criterion decides: whether each bench only runs once, to see that it does.
+    // Criterion's own rule: in a test each bench runs only once.
     let has = |option: &str| env::args().any(|arg| arg == option);
     let is_test = has("--test") || !has("--bench");
     let [small, large] = if is_test { [100, 1000] } else { [SMALL, LARGE] };
@@ -46,7 +46,7 @@ fn sets(criterion: &mut Criterion) {
     restore_cold(criterion, large);
 }
 
-/// What is compared is measured one after the other, so that it meets the same machine.
+/// Starts a group. Its contenders run one after the other, so that conditions are the same for all.
 fn group<'c>(criterion: &'c mut Criterion, work: &str, len: usize) -> Group<'c> {
     let mut group = criterion.benchmark_group(format!("{work} {len}"));
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(len as u64));
@@ -69,7 +69,7 @@ fn write(criterion: &mut Criterion, len: usize) {
     run.finish();
 }
 
-/// In memory that was written before, so that nobody meets a page fault.
+/// Times pushes to memory that was written before, so that no page fault is timed.
 fn push<T: Sample, C: Array<T>>(group: &mut Group<'_>, len: usize) {
     time_after(group, C::NAME, || filled::<T, C>(len), C::clear, |set| fill(set, len));
 }
@@ -80,7 +80,7 @@ fn append<C: Array<MemorySlot>>(group: &mut Group<'_>, len: usize) {
     time_after(group, C::NAME, prepare, |(set, _)| set.clear(), work);
 }
 
-/// The limit for both. Unlike `push`, it also reads an array.
+/// Times the limit for `push` and `append`. Unlike `push`, it also reads an array.
 fn memcpy(group: &mut Group<'_>, len: usize) {
     let prepare = || (filled::<MemorySlot, Slots>(len), numbered(len));
     time(group, MEMCPY, prepare, |(to, from): &mut (Slots, Slots)| copy(to, from));
@@ -186,7 +186,7 @@ fn filled_by_c(len: usize) -> KernelSet {
     set
 }
 
-/// Times work that leaves its subject as it was.
+/// Times work that does not change its subject.
 fn time<S, R>(
     group: &mut Group<'_>,
     name: &str,
@@ -198,7 +198,7 @@ fn time<S, R>(
     });
 }
 
-/// Times work after something that is not timed.
+/// Times work, and runs `before`, untimed, ahead of each repetition.
 fn time_after<S, R>(
     group: &mut Group<'_>,
     name: &str,
@@ -220,7 +220,7 @@ fn time_after<S, R>(
     });
 }
 
-/// Runs a bench on a subject, which is not prepared if the command line leaves the bench out.
+/// Runs a bench on one subject. The subject is prepared only if the command line selects the bench.
 fn on_one_subject<S>(
     group: &mut Group<'_>,
     name: &str,
@@ -233,7 +233,7 @@ fn on_one_subject<S>(
         if let Some(prepare) = prepare.take() {
             subject = Some(prepare());
         }
-        run(bencher, subject.as_mut().expect("it was prepared"));
+        run(bencher, subject.as_mut().expect("the subject was prepared"));
     });
 }
 

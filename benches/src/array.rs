@@ -1,4 +1,4 @@
-//! Collections of entries as the workloads see them: `Vec`, and sets of linked blocks.
+//! The interface of the collections that are compared: `Vec`, and sets of linked blocks.
 
 use std::slice;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use kho_block::{BlockMemory, BlockSet, HeapMemory, MemfdMemory, Reader, Writer};
 
 use crate::{Sample, names};
 
-/// A collection with room ahead, an index, and iterators in both directions.
+/// A collection with spare capacity, an index, and iterators in both directions.
 pub trait Array<T: Sample>: Sized {
     /// Name in results.
     const NAME: &'static str;
 
-    /// What appends entries where there is room.
+    /// The writer, which appends entries within the capacity.
     type Writer<'a>: Write<T>
     where
         Self: 'a;
 
-    /// What reads from any index on.
+    /// The cursor, which reads from any index on.
     type Cursor<'a>: Cursor<'a, T>
     where
         Self: 'a;
@@ -25,10 +25,10 @@ pub trait Array<T: Sample>: Sized {
     /// Returns an empty collection in memory of its own, with room for `len` entries.
     fn with_capacity(len: usize) -> Self;
 
-    /// Starts to write behind the last entry.
+    /// Returns a writer at the end of the collection.
     fn writer(&mut self) -> Self::Writer<'_>;
 
-    /// Removes all entries and keeps the room.
+    /// Removes all entries and keeps the capacity.
     fn clear(&mut self);
 
     /// Appends copies of entries, for which there must be room.
@@ -152,10 +152,10 @@ impl<'a, T> Cursor<'a, T> for VecCursor<'a, T> {
     }
 }
 
-/// A set together with a share in the memory of its blocks.
+/// A set that shares the ownership of its memory.
 pub type Set<T, M> = BlockSet<T, Arc<M>>;
 
-/// A memory that can be made out of nothing.
+/// A memory that can be created without arguments.
 pub trait Memory: BlockMemory {
     /// Returns a new memory without blocks.
     fn create() -> Self;

@@ -1,4 +1,4 @@
-//! The least that restoring a chain could be: follow the links, check alignment and counts.
+//! A lower bound for restoring a chain: follow the links, check alignment and counts.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -8,11 +8,11 @@ use kho_block::{BlockMemory as _, MemfdMemory, PhysAddr};
 
 use crate::{Memory as _, MemorySlot, Restore, Sample, names};
 
-/// A chain of headers in the kind of memory that sets are in. Restoring claims no block and keeps no
-/// table.
+/// A chain of headers in the kind of memory that sets are in. Restoring claims no block and keeps
+/// no table.
 ///
 /// # Invariants
-/// The memory owns the blocks, and this value owns them of the memory. Each block starts with an
+/// This value owns the blocks, and the memory that they are in. Each block starts with an
 /// initialised header, and pointers to all of them were exposed. From `head` on, each link is the
 /// address of one of them in this process, or null.
 pub struct PointerChase {
@@ -35,12 +35,12 @@ impl Restore for PointerChase {
         // The last block first, so that addresses rise along the chain, as they do in a set.
         for (position, block) in blocks.into_iter().enumerate().rev() {
             let count = (len - position * MemorySlot::PER_BLOCK).min(MemorySlot::PER_BLOCK);
-            // SAFETY: the block was just allocated, so it is this function's alone, aligned to 16 and
-            // larger than a header (G1, G2).
+            // SAFETY: the block was just allocated, so it is this function's alone, aligned to 16
+            // and larger than a header (G1, G2).
             unsafe { block.cast().write(BlockHeader { next, count: count as u64 }) };
             next = PhysAddr::new(block.as_ptr().expose_provenance() as u64);
         }
-        // INVARIANT: each block got a header whose link is the address of the one behind it, and was
+        // INVARIANT: each block has a header whose link is the address of the next block, and was
         // exposed.
         Self { _memory: memory, head: next }
     }

@@ -1,13 +1,13 @@
-//! From live objects to a successor that has read every entry, by way of bytes in a memfd: kho-block
-//! beside the formats that one would pick instead.
+//! From live objects, by bytes in a memfd, to a successor that has read every entry: kho-block
+//! beside the formats that one would use instead.
 //!
-//! For all of them the predecessor seals the file. The successor gets nothing but the descriptor, maps
-//! the file as a `SealedMemfd`, checks what the format can check, and reads every field of every entry
-//! into a [`Digest`]. Each format is used in the fastest of the sensible ways, which its module
+//! In all of them the predecessor seals the file. The successor gets nothing but the descriptor,
+//! maps the file as a `SealedMemfd`, checks what the format can check, and reads every field of
+//! every entry into a [`Digest`]. Each format is used in the fastest sensible way, which its module
 //! describes.
 //!
-//! One thing differs: kho-block's blocks are in huge pages, which its memory asks for. The files of the
-//! others have the pages that a memfd has by default. [`Zerocopy<true>`] shows the difference.
+//! One thing differs: kho-block's blocks are in huge pages, which its memory asks for. The files of
+//! the others have the pages that a memfd has by default. [`Zerocopy<true>`] shows the difference.
 
 mod bitcode;
 mod entries;

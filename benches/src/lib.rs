@@ -1,7 +1,7 @@
-//! Workloads of the benches, and the collections and formats that do them.
+//! The workloads of the benches, and the collections and formats that are compared.
 //!
-//! Each workload is written once and generic, so that `Vec`, sets and the formats do equal work. The
-//! tests hold all of them to equal results. The loops over the kernel's C code are in C.
+//! Each workload is written once and generic, so that `Vec`, sets and the formats do equal work.
+//! The tests hold all of them to equal results. The loops over the kernel's C code are in C.
 
 mod array;
 mod chase;

@@ -1,4 +1,4 @@
-//! Chains that were handed over, and restoring them.
+//! Chains that were handed over, to be restored.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::{Array, Memory, Sample, Set, filled, names};
 #[cfg(kho_linux)]
 use kho_linux_c::{KernelChain, KernelSet};
 
-/// A chain that waits for its successor.
+/// A chain that was handed over and can be restored.
 pub trait Restore {
     /// Name in results.
     const NAME: &'static str;
 
-    /// What becomes of the chain.
+    /// The result of restoring the chain.
     type Restored;
 
     /// Writes a chain of `len` entries and hands it over.
@@ -23,7 +23,8 @@ pub trait Restore {
     /// Walks and checks the chain.
     fn restore(&mut self) -> Self::Restored;
 
-    /// Hands over what was restored, so that it can be restored again. Returns its number of entries.
+    /// Hands over what was restored, so that it can be restored again. Returns its number of
+    /// entries.
     fn hand_over(&mut self, restored: Self::Restored) -> usize;
 }
 
@@ -81,11 +82,11 @@ impl Restore for PreservedByC {
     }
 }
 
-/// Data that takes the place of other data in the processor's caches.
+/// Data that evicts other data from the processor's caches.
 pub struct Evictor(Vec<u64>);
 
 impl Evictor {
-    /// More bytes than the last cache of most machines has.
+    /// More bytes than the last-level cache of most machines holds.
     const LEN: usize = 128 << 20;
 
     /// Allocates and writes the data.

@@ -21,7 +21,7 @@ pub trait Sample: Entry + Debug + PartialEq + Send + Sync {
     /// Returns one of the words, which differs from number to number.
     fn tag(&self) -> u64;
 
-    /// Returns whether an address is in what the entry stands for.
+    /// Returns whether an address is in the range that the entry describes.
     fn holds(&self, address: u64) -> bool;
 }
 
@@ -91,7 +91,7 @@ impl Sample for Bytes80 {
     }
 }
 
-/// Lengths at which something special happens: none, one, and all around one and two full blocks.
+/// Returns lengths at the edges: none, one, and those around one and two full blocks.
 #[cfg(test)]
 pub(crate) fn special_lens<T: Sample>() -> [usize; 8] {
     let full = T::PER_BLOCK;

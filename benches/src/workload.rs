@@ -1,5 +1,5 @@
-//! What is done to each collection. No workload is inlined, so that each is compiled alike wherever it
-//! is called from.
+//! The work that each collection does. No workload is inlined, so that it is compiled in the same
+//! way for every caller.
 
 use crate::{Array, Cursor, Memory, Sample, Set, Write};
 
@@ -12,7 +12,7 @@ pub fn fill<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     }
 }
 
-/// Appends `len` entries, one by one, each made where it is to be.
+/// Appends `len` entries, one by one, each made in place.
 ///
 /// # Panics
 /// If the set can't grow.
@@ -24,7 +24,7 @@ pub fn fill_with<T: Sample, M: Memory>(set: &mut Set<T, M>, len: usize) {
     }
 }
 
-/// Appends `len` entries, one by one, and takes them back.
+/// Appends `len` entries, one by one, and rolls back.
 #[inline(never)]
 pub fn roll_back<T: Sample, C: Array<T>>(set: &mut C, len: usize) {
     let mut writer = set.writer();
@@ -75,8 +75,7 @@ pub fn for_loop<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     sum
 }
 
-/// Counts the entries that hold an address, in a `for` loop. Compilers hardly turn this one into
-/// vector instructions.
+/// Counts the entries that hold an address, in a `for` loop. Compilers hardly vectorise this one.
 #[inline(never)]
 #[must_use]
 pub fn for_count<T: Sample, C: Array<T>>(set: &mut C, address: u64) -> usize {
@@ -96,7 +95,8 @@ pub fn fold<T: Sample, C: Array<T>>(set: &mut C) -> u64 {
     set.iter().fold(0, |sum, entry| sum.wrapping_add(entry.digest()))
 }
 
-/// Sums all words in two nested loops: over slices of a block's length, and over the entries of each.
+/// Sums all words in two nested loops: over slices of a block's length, and over the entries of
+/// each.
 #[inline(never)]
 #[must_use]
 pub fn chunks<T: Sample, C: Array<T>>(set: &mut C) -> u64 {

@@ -1,8 +1,9 @@
 //! Compares the instruction counts of `benches/instructions.rs` with those on record, in
-//! `instructions.csv`: fails if one grew by more than 3 %, or if the benches are not those on record.
-//! With `--record` it puts the counts on record.
+//! `instructions.csv`: fails if one grew by more than 3 %, or if the benches are not those on
+//! record. With `--record` it puts the counts on record.
 //!
-//! Counts hold for one compiler and target; with another this says `skipped: why` and succeeds.
+//! Counts hold for one compiler and target. With another, the program prints `skipped: why` and
+//! succeeds.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Puts the counts on record.
+/// Records the counts.
 fn record() -> Result<()> {
     let counts = count()?.context("nothing was counted")?;
     fs::write(RECORD, format(&counts)).context(RECORD)?;

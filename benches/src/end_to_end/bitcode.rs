@@ -12,9 +12,9 @@ use super::{Digest, Format, LiveProcess, Object, Output, Process, Session};
 /// The format bitcode.
 pub struct Bitcode;
 
-/// An object that bitcode knows.
+/// An object that bitcode can encode.
 pub trait Coded: Encode {
-    /// The object as it is read.
+    /// The object as it is decoded, with borrowed text.
     type Decoded<'a>: Decode<'a> + Object;
 }
 
@@ -33,7 +33,7 @@ impl<Live: Coded> Format<Live> for Bitcode {
 
     type Rest = Buffer;
 
-    /// If the length of the file is known, the buffer has had that much in it before.
+    /// If the length of the file is known, the buffer is made to hold that much before the freeze.
     fn prepare(live: &[Live], len: Option<u64>) -> anyhow::Result<Self::Prepared> {
         let mut buffer = Buffer::new();
         if len.is_some() {

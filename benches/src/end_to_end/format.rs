@@ -1,4 +1,4 @@
-//! What a format has to do, and how one crossing is timed.
+//! The interface of a format, and the timing of one crossing.
 
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
@@ -13,13 +13,14 @@ pub trait Format<Live> {
     /// Name in results.
     const NAME: &'static str;
 
-    /// What can be made before the freeze.
+    /// What [`prepare`](Self::prepare) makes before the freeze.
     type Prepared;
 
-    /// Buffers that are left when the file is written. They are freed when nobody waits.
+    /// Buffers that are left when the file is written. Freeing them is not timed.
     type Rest;
 
-    /// Prepares to write. If the length of the file is known, memory of that length is allocated too.
+    /// Prepares to write. If the length of the file is known, memory of that length is allocated
+    /// too.
     ///
     /// # Errors
     /// If a system call fails or memory is short.
@@ -34,11 +35,12 @@ pub trait Format<Live> {
     /// Checks the file and reads every entry.
     ///
     /// # Errors
-    /// If this format does not write such bytes.
+    /// If the bytes are not valid in this format.
     fn read(file: &SealedMemfd) -> anyhow::Result<Digest>;
 }
 
-/// What one crossing read, and how long its parts took. Freeing the file and the buffers is in none.
+/// A digest of what one crossing read, and the times of its parts. Freeing the file and the buffers
+/// is not timed.
 #[derive(Clone, Copy, Debug)]
 pub struct Crossing {
     /// Time until everything was ready for the freeze.

@@ -1,5 +1,5 @@
-//! kho-block: sets in a `MemfdMemory`, viewed in place. The head is at the start of the file's first
-//! block, which no set gets. A process has a set of files and one of mappings.
+//! kho-block: sets in a `MemfdMemory`, viewed in place. The head is at the start of the file's
+//! first block, which no set gets. A process has a set of files and one of mappings.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -129,16 +129,16 @@ fn reserve<T: Entry>(memory: &Rc<MemfdMemory>, count: usize) -> Result<Set<T>, R
     Ok(set)
 }
 
-/// Returns a file that had room made for at least `len` bytes of blocks, in huge pages if the system has
-/// them, and holds none.
+/// Returns a file with memory for at least `len` bytes of blocks, in huge pages if the system has
+/// them, and without a block in use.
 pub(super) fn file_with_room(len: usize) -> anyhow::Result<OwnedFd> {
     let memory = Rc::new(MemfdMemory::new("end-to-end")?);
     let blocks = len.div_ceil(DEFAULT_BLOCK_SIZE);
     drop(reserve::<SessionEntry>(&memory, blocks * Set::<SessionEntry>::COUNT_PER_BLOCK)?);
-    Ok(Rc::into_inner(memory).context("the set was dropped")?.into_fd())
+    Ok(Rc::into_inner(memory).context("a set still has the memory")?.into_fd())
 }
 
-/// Returns the sealed file, with the set's head in front.
+/// Hands the set over, and returns the sealed file with its head at the start.
 fn hand_over<T: Entry>(memory: Rc<MemfdMemory>, set: Set<T>) -> anyhow::Result<OwnedFd> {
     let head = set.hand_over().addr().get().to_ne_bytes();
     let fd = Rc::into_inner(memory).context("a set has not been handed over")?.into_fd();
@@ -146,7 +146,7 @@ fn hand_over<T: Entry>(memory: Rc<MemfdMemory>, set: Set<T>) -> anyhow::Result<O
     seal(fd)
 }
 
-/// Returns the head in front of the file.
+/// Returns the head at the start of the file.
 fn head<T>(file: &SealedMemfd) -> anyhow::Result<SetHead<T>> {
     let head = file.as_bytes().first_chunk().context("the file has no head")?;
     Ok(SetHead::new(PhysAddr::new(u64::from_ne_bytes(*head))))

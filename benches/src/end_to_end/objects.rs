@@ -1,5 +1,5 @@
-//! The objects that cross: sessions, which are numbers alone, and a table of processes, which have text
-//! and lists.
+//! The objects that cross: sessions, which are numbers alone, and a table of processes, which have
+//! text and lists.
 
 use std::iter;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Proof that every field was read: the number of entries, and a sum over their fields.
 ///
-/// It is cheap beside the reading. Each kind of field is rotated by a number of its own, so that two
-/// fields that were swapped show.
+/// It costs little beside the reading. Each field is rotated by a distance of its own, so that
+/// swapping two fields changes the digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
     entries: u64,
@@ -33,7 +33,7 @@ impl Digest {
     }
 }
 
-/// What is read into a digest.
+/// An object that can be added to a digest.
 pub trait Object {
     /// Adds every field.
     fn add_to(&self, digest: &mut Digest);
@@ -66,9 +66,10 @@ impl Object for Session {
 /// A process as a program has it.
 pub type LiveProcess = Process<String>;
 
-/// A process, with text as its reader or writer has it.
+/// A process, generic over the type of its text.
 ///
-/// Formats that read in place make one without files and mappings, and add those as they come to them.
+/// Formats that read in place make one without files and mappings, and add those to the digest one
+/// by one.
 #[derive(Clone, Debug, Decode, Encode, Archive, ToArchive, Deserialize, Serialize)]
 pub struct Process<Text> {
     /// Process id.
@@ -164,8 +165,8 @@ impl<Text: AsRef<str>> Object for Mapping<Text> {
     }
 }
 
-/// Returns `count` sessions, the same ones every time. Some numbers are small, for which some formats
-/// take fewer bytes.
+/// Returns `count` sessions, the same ones every time. Some numbers are small, for which some
+/// formats take fewer bytes.
 #[must_use]
 pub fn sessions(count: usize) -> Vec<Session> {
     (0..count as u64)
@@ -178,8 +179,8 @@ pub fn sessions(count: usize) -> Vec<Session> {
         .collect()
 }
 
-/// Returns `count` processes, the same ones every time. They have the shape of a small Linux host's: 8
-/// files and 45 mappings each on average, most of them with a path.
+/// Returns `count` processes, the same ones every time. They have the shape of a small Linux
+/// host's: 8 files and 45 mappings each on average, most of them with a path.
 #[must_use]
 pub fn processes(count: u32) -> Vec<LiveProcess> {
     (1..=count).map(process).collect()

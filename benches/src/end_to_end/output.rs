@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 /// A memfd behind a buffer that stays in a core's cache.
 ///
-/// Writing through it beats a mapping of the file, which faults at each page, and a buffer as long as
-/// the file, which does so too.
+/// Writing through it beats a mapping of the file, which faults at each page, and a buffer as long
+/// as the file, which does so too.
 pub struct Output(BufWriter<File>);
 
 const BUFFER: usize = 256 << 10;
@@ -63,10 +63,10 @@ impl Write for Output {
     }
 }
 
-/// Seals a file for the successor, who reads it in place.
+/// Seals a file for the successor, which reads it in place.
 pub(super) fn seal(fd: OwnedFd) -> anyhow::Result<OwnedFd> {
     let seals = SealFlags::WRITE | SealFlags::SHRINK;
-    // The kernel refuses while it holds on to one of the pages, as when it moves one. That passes.
+    // The kernel refuses while it holds a page of the file, for example to move it. Try again.
     let mut result = Err(Errno::BUSY);
     for _ in 0..10 {
         result = fcntl_add_seals(&fd, seals);

@@ -1,5 +1,5 @@
-//! rkyv: archived straight from the live objects into the file, accessed in place after bytecheck has
-//! gone over it. The mapping is aligned to a page, which is more than rkyv asks for.
+//! rkyv: archived straight from the live objects into the file, and accessed in place after a check
+//! by bytecheck. The mapping is aligned to a page, which is more than rkyv asks for.
 
 use std::os::fd::OwnedFd;
 
@@ -19,14 +19,14 @@ use super::{
 /// The format rkyv.
 pub struct Rkyv;
 
-/// A root, which rkyv wants to be sized.
+/// The root of the archive, which rkyv requires to be sized.
 #[derive(Archive, Serialize)]
 struct Root<'a, Live> {
     #[rkyv(with = InlineAsBox)]
     objects: &'a [Live],
 }
 
-/// An object that rkyv knows.
+/// An object that rkyv can archive.
 pub trait Archivable:
     Archive<Archived: for<'a> CheckBytes<HighValidator<'a, Error>>>
     + for<'a> Serialize<HighSerializer<IoWriter<Output>, ArenaHandle<'a>, Error>>

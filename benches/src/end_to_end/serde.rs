@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, Format, LiveProcess, Object, Output, Process, Session};
 
-/// The format postcard: compact, without names of fields.
+/// The format of postcard: compact, without field names.
 pub struct Postcard;
 
 /// The format of serde_json: text.
 pub struct SerdeJson;
 
-/// A format that serde knows.
+/// A format with an implementation of serde.
 pub trait Serde {
     /// Name in results.
     const NAME: &'static str;
@@ -29,7 +29,7 @@ pub trait Serde {
     /// Reads a value.
     ///
     /// # Errors
-    /// If no such value has these bytes.
+    /// If the bytes are not a value of this type.
     fn deserialize<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> anyhow::Result<T>;
 }
 
@@ -68,9 +68,9 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-/// An object that serde knows.
+/// An object that serde can serialise.
 pub trait Serialized: Serialize {
-    /// The object as it is read.
+    /// The object as it is deserialised, with borrowed text.
     type Deserialized<'a>: Deserialize<'a> + Object;
 }
 

@@ -1,4 +1,4 @@
-//! Every format brings across what every other does, and notices what it can.
+//! Every format brings the same across, and notices the damage that it can notice.
 
 use ::kho_block::SealedMemfd;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -20,8 +20,8 @@ macro_rules! with_every_format {
     };
 }
 
-/// Processes whose text has everything that a format may stumble over: nothing, quotes, more than one
-/// byte to a character, as much as fits in a field.
+/// Returns processes with the texts that a format may get wrong: empty, with quotes, with
+/// characters of several bytes, and as long as the field.
 pub(super) fn awkward_processes() -> Vec<LiveProcess> {
     let process = |pid: i32, name: &str| LiveProcess {
         pid,
@@ -120,8 +120,7 @@ fn written<Live, F: Format<Live>>(live: &[Live]) -> SealedMemfd {
     SealedMemfd::open(fd).unwrap()
 }
 
-/// Flips bits where the file holds something, which is where it is not zero. A flip is noticed if it
-/// gives an error or another digest.
+/// Flips bits of bytes that are not zero. A flip is noticed if it gives an error or another digest.
 fn notices_flips<Live, F: Format<Live>>(live: &[Live]) {
     let written = written::<Live, F>(live);
     let digest = F::read(&written).unwrap();
@@ -135,7 +134,7 @@ fn notices_flips<Live, F: Format<Live>>(live: &[Live]) {
         missed += usize::from(F::read(&file(&bytes)).is_ok_and(|read| read == digest));
         bytes[position] ^= flip;
     }
-    // rkyv fills short text up with bytes that mean nothing.
+    // rkyv pads short text with bytes that mean nothing.
     let may_miss = if F::NAME == "rkyv" { positions.len() / 10 } else { 0 };
     assert!(missed <= may_miss, "{} missed {missed} of {}", F::NAME, positions.len());
 }
@@ -146,7 +145,7 @@ fn every_format_notices_flips() {
     with_every_format!(notices_flips(&awkward_processes()));
 }
 
-/// Cuts the file off in the middle of what it holds.
+/// Cuts the file off in the middle of its content.
 fn notices_a_cut<Live, F: Format<Live>>(live: &[Live]) {
     let written = written::<Live, F>(live);
     let end = written.as_bytes().iter().rposition(|byte| *byte != 0).unwrap();

@@ -1,5 +1,5 @@
-//! zerocopy: flat arrays in the file, read in place, behind a header that says how many elements there
-//! are. A table of processes is three of them: of processes, files and mappings.
+//! zerocopy: flat arrays in the file, read in place, behind a header that says how many elements
+//! there are. A table of processes is three of them: of processes, files and mappings.
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -12,11 +12,11 @@ use super::entries::{MappingEntry, OpenFileEntry, ProcessEntry, SessionEntry};
 use super::kho_block::file_with_room;
 use super::{Digest, Format, LiveProcess, Object as _, Output, Session};
 
-/// The format of zerocopy; with `HUGE_PAGES` in the pages that kho-block's blocks get, to show what is
-/// left between a flat array and a chain of blocks.
+/// The format of zerocopy. With `HUGE_PAGES` its file has the same pages as kho-block's memory,
+/// which shows the difference between a flat array and a chain of blocks.
 pub struct Zerocopy<const HUGE_PAGES: bool>;
 
-/// Number of bytes that are made before they are written: no more than stay in a core's cache.
+/// Number of bytes that are buffered before they are written. They fit in a core's cache.
 const PIECE: usize = 256 << 10;
 
 impl<const HUGE_PAGES: bool> Zerocopy<HUGE_PAGES> {
@@ -67,9 +67,9 @@ struct Counts {
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 struct FlatProcess {
-    /// Number of files that are this process's, of those behind the files of the processes before.
+    /// Number of this process's files, which follow those of the processes before it.
     files: u64,
-    /// Number of mappings that are this process's.
+    /// Number of this process's mappings.
     mappings: u64,
     process: ProcessEntry,
 }
@@ -134,7 +134,10 @@ impl<const HUGE_PAGES: bool> Format<LiveProcess> for Zerocopy<HUGE_PAGES> {
                 mapping.mapping()?.add_to(&mut digest);
             }
         }
-        ensure!(files.is_empty() && mappings.is_empty(), "files or mappings of no process");
+        ensure!(
+            files.is_empty() && mappings.is_empty(),
+            "there are files or mappings that belong to no process"
+        );
         Ok(digest)
     }
 }
@@ -162,7 +165,9 @@ fn array<T: FromBytes + Immutable>(bytes: &[u8], count: u64) -> anyhow::Result<(
 
 /// Splits the first `count` elements off.
 fn take<'a, T>(elements: &mut &'a [T], count: u64) -> anyhow::Result<&'a [T]> {
-    elements.split_off(..usize::try_from(count)?).context("a process has more than there are")
+    elements
+        .split_off(..usize::try_from(count)?)
+        .context("a process has more files or mappings than there are")
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 /// Ratios, in groups of one bar for each series.
 pub(crate) struct Chart {
-    /// What is shown.
+    /// Title.
     pub(crate) title: &'static str,
-    /// Of what, and how to read it.
+    /// Subtitle: the workload, and how to read the bars.
     pub(crate) note: &'static str,
     /// Name and colour of each series.
     pub(crate) series: Vec<(&'static str, &'static str)>,
@@ -25,7 +25,7 @@ pub(crate) struct Bars {
 const WIDTH: f64 = 760.0;
 /// Left edge of the axis; the names of groups are beside it.
 const LEFT: f64 = 160.0;
-/// Right edge of the axis; there is room for a value behind a bar.
+/// Right edge of the axis; beyond it there is room for the value of a bar.
 const RIGHT: f64 = WIDTH - 70.0;
 /// Distance from bar to bar.
 const BAR: f64 = 16.0;
@@ -34,7 +34,7 @@ const GAP: f64 = 10.0;
 /// Room above the bars, for the title, the note and the legend.
 const TOP: f64 = 84.0;
 
-/// Where numbers may stand on the axis, which is logarithmic.
+/// The values that may be marked on the axis, which is logarithmic.
 const TICKS: [f64; 13] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
 
 impl Chart {
@@ -92,7 +92,7 @@ fn rectangle(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), 
     );
 }
 
-/// Writes text, which must not have to be escaped, at a point of its base line.
+/// Writes text at a point of its baseline. The text must not need escaping.
 fn text(svg: &mut String, (x, y): (f64, f64), style: &str, text: &str) {
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{text}</text>");
 }

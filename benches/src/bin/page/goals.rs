@@ -1,4 +1,4 @@
-//! What sets are to reach, and whether they do.
+//! The performance goals, and whether they are met.
 
 use std::fmt::Write as _;
 
@@ -11,16 +11,16 @@ use crate::results::Results;
 #[derive(Clone, Copy)]
 struct Goal {
     group: &'static str,
-    /// Contender that it is beside; `None` for the best other one.
+    /// Contender to compare with; `None` for the best other format.
     beside: Option<&'static str>,
     bound: Bound,
 }
 
 #[derive(Clone, Copy)]
 enum Bound {
-    /// kho-block takes at most so many times as long.
+    /// kho-block takes at most this many times as long.
     AtMost(f64),
-    /// The other takes at least so many times as long.
+    /// The other takes at least this many times as long.
     TimesFaster(f64),
 }
 
@@ -70,17 +70,18 @@ pub(crate) fn list(results: &Results) -> Result<String> {
             Some(name) => times.beside(name).map(|ratio| (name, ratio)),
             None => times.best_format(),
         };
-        // What was not measured, as the C code where there is none, is not judged.
+        // A contender that was not measured is not judged: the C code may be missing.
         let Some((name, ratio)) = other else { continue };
         let name = if name == KERNEL { "the kernel's C code" } else { name };
         let (is_met, goal) = match bound {
             Bound::AtMost(most) => {
                 let ours = 1.0 / ratio.median;
-                (ours <= most, format!("{ours:.2} times as long as {name}, at most {most}"))
+                (ours <= most, format!("{ours:.2} times as long as {name}; goal: at most {most}"))
             }
             Bound::TimesFaster(least) => {
                 let other = ratio.median;
-                (other >= least, format!("{name} takes {other:.2} times as long, at least {least}"))
+                let text = format!("{name} takes {other:.2} times as long; goal: at least {least}");
+                (other >= least, text)
             }
         };
         writeln!(if is_met { &mut met } else { &mut missed }, "- {group}: {goal}")?;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-/// Returns a list in Markdown. What does not describe itself is "unknown".
+/// Returns a list of facts in Markdown. A fact that can't be found out is "unknown".
 ///
 /// # Errors
 /// If the clock was before 1970.

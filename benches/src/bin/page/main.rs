@@ -1,7 +1,7 @@
-//! Makes the page about performance from what `cargo bench` measured: `docs/performance.md`, its two
-//! charts, and all results as CSV. The words of the page are in `page.md`, beside this file.
+//! Makes the page about performance from what `cargo bench` measured: `docs/performance.md`, its
+//! two charts, and all results as CSV. The words of the page are in `page.md`, beside this file.
 //!
-//! Criterion does the statistics; what is here are ratios of its medians.
+//! Criterion does the statistics. This program only divides its medians.
 
 mod chart;
 mod goals;
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Draws large sets beside whatever does equal work on arrays.
+/// Draws large sets beside everything that does the same work on arrays.
 fn summary(results: &Results) -> Result<Chart> {
     let works = [
         ("push", "push 1270000"),
@@ -63,8 +63,8 @@ fn summary(results: &Results) -> Result<Chart> {
         groups.push((work, vec![group.beside(VEC), group.beside(KERNEL), limit]));
     }
     Ok(Chart {
-        title: "Time that others take, in times of a BlockSet's",
-        note: "1,270,000 entries of 32 bytes, the set's in a memfd; right of 1, the set is faster",
+        title: "Time of the same work, relative to a BlockSet",
+        note: "1,270,000 entries of 32 bytes, the set in a memfd; right of 1, the set is faster",
         series: vec![
             ("Vec", "#6b7280"),
             ("kernel's C code", "#d97706"),
@@ -82,8 +82,8 @@ fn end_to_end(results: &Results) -> Result<Chart> {
     let groups =
         formats.map(|format| (format, vec![sessions.beside(format), processes.beside(format)]));
     Ok(Chart {
-        title: "Time that other formats take, in times of kho-block's",
-        note: "live objects to a memfd to a successor that has read them; right of 1, kho-block is faster",
+        title: "Time of other formats, relative to kho-block",
+        note: "from live objects, by a memfd, to a successor that has read them; right of 1, kho-block is faster",
         series: vec![
             ("1,270,000 sessions of 32 bytes", "#2563eb"),
             ("1,000 processes with files and mappings", "#93c5fd"),
@@ -92,7 +92,7 @@ fn end_to_end(results: &Results) -> Result<Chart> {
     })
 }
 
-/// Keeps what was measured.
+/// Returns the bars of ratios, drawn at their medians.
 fn bars<'a>(groups: impl IntoIterator<Item = (&'a str, Vec<Option<Ratio>>)>) -> Vec<Bars> {
     let group = |(name, ratios): (&str, Vec<Option<Ratio>>)| Bars {
         name: name.to_owned(),

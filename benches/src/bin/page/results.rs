@@ -1,4 +1,4 @@
-//! What criterion measured, as it left it: `GROUP/CONTENDER/new/estimates.json`.
+//! Reads the results that criterion stored: `GROUP/CONTENDER/new/estimates.json`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -11,16 +11,16 @@ use kho_benches::end_to_end::{Bitcode, Format, Postcard, Rkyv, SerdeJson, Sessio
 use kho_benches::names::{BLOCK_SET, MEMCPY, POINTER_CHASE};
 use serde::Deserialize;
 
-/// Names of kho-block in results: of a set, and of the format.
+/// Names of kho-block in results: as a set, and as a format.
 const OURS: [&str; 2] = [BLOCK_SET, "kho-block"];
 
 /// Name of the flat array in huge pages.
 pub(crate) const HUGE_PAGES: &str = <Zerocopy<true> as Format<Session>>::NAME;
 
-/// Contenders that hold no state, or that nobody has without this project's memory.
+/// Contenders that hold no state, or that need this project's memory.
 pub(crate) const LIMITS: [&str; 3] = [MEMCPY, POINTER_CHASE, HUGE_PAGES];
 
-/// The formats that one would pick instead.
+/// The formats that one would use instead.
 pub(crate) const FORMATS: [&str; 5] = [
     <Zerocopy<false> as Format<Session>>::NAME,
     <Rkyv as Format<Session>>::NAME,
@@ -29,7 +29,7 @@ pub(crate) const FORMATS: [&str; 5] = [
     <SerdeJson as Format<Session>>::NAME,
 ];
 
-/// Time between the first and the last result of one run, at most.
+/// Longest time between the first and the last result of one run.
 const LONGEST_RUN: Duration = Duration::from_secs(60 * 60);
 
 /// A median and its confidence interval.
@@ -40,7 +40,7 @@ pub(crate) struct Estimate {
     high: f64,
 }
 
-/// One time beside another.
+/// One time divided by another.
 pub(crate) type Ratio = Estimate;
 
 /// The times of one group's contenders, in nanoseconds an iteration.
@@ -121,7 +121,8 @@ impl Results {
     /// Reads everything below criterion's directory.
     ///
     /// # Errors
-    /// If there are no results, or some that are much older than others: those are of another run.
+    /// If there are no results, or if some are so much older than others that they are of another
+    /// run.
     pub(crate) fn read(criterion: &Path) -> Result<Self> {
         let mut groups = BTreeMap::<_, Group>::new();
         let mut made = Vec::new();
@@ -145,7 +146,7 @@ impl Results {
         Ok(Self { groups, newest: *newest })
     }
 
-    /// Returns when the last result was made.
+    /// Returns the time of the last result.
     pub(crate) fn date(&self) -> SystemTime {
         self.newest
     }

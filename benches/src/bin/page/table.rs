@@ -7,7 +7,7 @@ use kho_benches::names::{KERNEL, VEC};
 
 use crate::results::{LIMITS, Ratio, Results};
 
-/// What a row's time is divided by, and the unit of the quotient.
+/// The divisor of a row's time, and the unit of the quotient.
 type Each = (f64, &'static str);
 
 const ENTRY_OF_SMALL: Each = (10_000.0, "ns an entry");
