@@ -134,8 +134,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         Ok(())
     }
 
-    /// Puts up to `wanted` free blocks in `batch`, which owns them; if there is none, grows for as
-    /// many.
+    /// Makes up to `wanted` free blocks owned and puts them in `batch`. Grows if there is none.
     fn take_free(&mut self, batch: &mut Batch, wanted: usize) -> Result<(), AllocError> {
         while batch.is_empty() {
             while batch.len() < wanted.min(BATCH) {

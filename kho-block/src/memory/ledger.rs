@@ -103,7 +103,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the first run of unbacked blocks, but at most `most` of them.
+    /// Returns the first run of unbacked blocks, cut off after `most` of them.
     #[cfg(feature = "memfd")]
     pub(super) fn find_unbacked(&mut self, most: usize) -> Option<Range<usize>> {
         let found = self.states.find(State::Unbacked as u8, self.first_unbacked);

@@ -42,7 +42,7 @@ impl Packed {
         self.words.try_reserve(words - self.words.len())
     }
 
-    /// Appends `number` `count` times. There is room for it.
+    /// Appends `count` times `number`. The room must have been reserved.
     pub(super) fn extend(&mut self, count: usize, number: u8) {
         let first = self.len;
         self.len += count;
@@ -59,7 +59,7 @@ impl Packed {
         (index < self.len).then_some((word >> shift(index) & MASK) as u8)
     }
 
-    /// Changes the number at `index`. There is one.
+    /// Sets the number at `index`, which must exist.
     #[inline]
     pub(super) fn set(&mut self, index: usize, number: u8) {
         debug_assert!(index < self.len);
@@ -67,7 +67,7 @@ impl Packed {
         *word = *word & !(MASK << shift(index)) | bits(number) << shift(index);
     }
 
-    /// Changes the number at `index` from `from`, which it is, to `to`.
+    /// Changes the number at `index`, which must be `from`, to `to`.
     #[inline]
     pub(super) fn change(&mut self, index: usize, from: u8, to: u8) {
         debug_assert_eq!(self.get(index), Some(from));
@@ -75,7 +75,7 @@ impl Packed {
         self.words[index / PER_WORD] ^= (bits(from) ^ bits(to)) << shift(index);
     }
 
-    /// Changes the number at `index` if it is `from`. Returns whether it was.
+    /// Changes the number at `index` to `to` if it is `from`. Returns whether it was.
     #[inline]
     pub(super) fn change_if(&mut self, index: usize, from: u8, to: u8) -> bool {
         // No number but 0 is found after the last one.
@@ -89,8 +89,8 @@ impl Packed {
         }
     }
 
-    /// Changes each number that is `from`. Returns how many there were, and a lower bound for the
-    /// index of the first one.
+    /// Changes each number that is `from` to `to`. Returns how many there were, and a lower bound for
+    /// the index of the first one.
     pub(super) fn change_all(&mut self, from: u8, to: u8) -> (usize, usize) {
         let mut count = 0;
         let mut first = self.len;
@@ -105,7 +105,7 @@ impl Packed {
         (count, first)
     }
 
-    /// Returns the first index from `start` on whose number is this one.
+    /// Returns the first index at or after `start` at which `number` is.
     #[inline]
     pub(super) fn find(&self, number: u8, start: usize) -> Option<usize> {
         let first = start / PER_WORD;
@@ -124,7 +124,7 @@ impl Packed {
         None
     }
 
-    /// Returns how many numbers are this one.
+    /// Returns how often `number` occurs.
     pub(super) fn count(&self, number: u8) -> usize {
         let in_words: usize =
             self.words.iter().map(|word| among(*word, number).count_ones() as usize).sum();
@@ -133,7 +133,7 @@ impl Packed {
     }
 }
 
-/// Returns the lower bit of each number in `word` that is this one.
+/// Returns the lower bit of each place in `word` at which `number` is.
 #[inline]
 const fn among(word: u64, number: u8) -> u64 {
     // Both bits of a number that is equal are 0 here.

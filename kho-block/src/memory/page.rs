@@ -142,8 +142,8 @@ impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
     /// Allocating the page overwrites what is in it.
     ///
     /// # Errors
-    /// No block can be at this address, the memory has a page there, or the bytes have not the
-    /// length or the alignment of a block.
+    /// No block can be at this address, the memory has a page there already, or the bytes do not
+    /// have the length or the alignment of a block.
     pub fn add_free(&self, addr: PhysAddr, page: &'a mut [u8]) -> Result<(), PageError> {
         self.add(addr, page, State::Free)
     }
@@ -258,9 +258,9 @@ impl Pages {
     }
 }
 
-impl Default for PageMemory<'_> {
+impl<const BLOCK_SIZE: usize> Default for PageMemory<'_, BLOCK_SIZE> {
     fn default() -> Self {
-        Self::new()
+        Self::new_with_block_size()
     }
 }
 

@@ -181,7 +181,7 @@ fn files_that_cannot_be_owned_are_refused() {
     }
     let error = from_fd::<65536>(memfd(BLOCK, SealFlags::empty())).unwrap_err();
     assert_eq!(error, MemfdError::Length { len: BLOCK as u64 });
-    // One block is enough, though it is never allocated.
+    // One block is enough, though it is never given out.
     assert_eq!(from_fd::<BLOCK>(memfd(BLOCK, SealFlags::empty())).unwrap().usage().preserved, 0);
 }
 

@@ -109,7 +109,7 @@ fn child_size_of_a_file() {
     set.try_reserve(900 << 7).unwrap();
     let error = set.try_reserve(3 << 17).unwrap_err();
     assert_eq!(error.kind, ReserveErrorKind::FileSizeLimit);
-    // The file has grown to the limit. Its first block is never allocated.
+    // The file has grown to the limit. Its first block is never given out.
     let usage = memory.usage();
     assert_eq!(usage.free + usage.owned, (1 << 20) / BLOCK - 1);
     drop(set);

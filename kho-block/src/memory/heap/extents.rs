@@ -10,7 +10,7 @@ use crate::addr::PhysAddr;
 #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
 use crate::memory::page_size::huge_page_size;
 
-/// Returns that huge pages are of no size that is known.
+/// Returns `None`: without an operating system the size of huge pages is unknown.
 #[cfg(not(all(feature = "std", target_os = "linux", not(miri))))]
 fn huge_page_size() -> Option<usize> {
     None
@@ -28,7 +28,7 @@ pub(super) struct Extents<const BLOCK_SIZE: usize> {
     recent: usize,
 }
 
-/// Blocks in a row.
+/// A run of blocks in one allocation.
 ///
 /// # Invariants
 /// `base` was allocated with `layout`, which holds whole blocks and is aligned to one. Nothing else
@@ -45,17 +45,17 @@ impl<const BLOCK_SIZE: usize> Extents<BLOCK_SIZE> {
         Self { list: Vec::new(), recent: 0 }
     }
 
-    /// Makes room for one more extent. Returns whether there is.
+    /// Makes room for one more extent. Returns `false` if there is no memory for it.
     pub(super) fn reserve_one(&mut self) -> bool {
         self.list.try_reserve(1).is_ok()
     }
 
-    /// Adds an extent. Its first number is the one after the last block's.
+    /// Adds an extent, whose first number must follow the last block's.
     pub(super) fn push(&mut self, extent: Extent<BLOCK_SIZE>) {
         self.list.push(extent);
     }
 
-    /// Returns a pointer to a block, by its number. There is such a block.
+    /// Returns a pointer to the block with this number, which must exist.
     pub(super) fn block(&mut self, number: usize) -> NonNull<u8> {
         self.recent = self.list.partition_point(|extent| extent.first <= number) - 1;
         let extent = &self.list[self.recent];
@@ -87,8 +87,8 @@ impl<const BLOCK_SIZE: usize> Extent<BLOCK_SIZE> {
     /// Allocates an extent whose first block has the number `first`, which is how many blocks the
     /// heap has.
     ///
-    /// It is as large as `wanted` blocks, or as all extents so far if that is more, or smaller if
-    /// there is no such space. Its bytes are not initialised.
+    /// It is as large as `wanted` blocks, or as all extents so far if that is more. It is smaller if
+    /// the allocator has no such space. Its bytes are not initialised.
     pub(super) fn allocate(first: usize, wanted: usize) -> Option<Self> {
         const { assert!(MAX_BLOCK_SIZE <= LARGEST_EXTENT / LEAST_BLOCKS) };
         let blocks = first.max(wanted).clamp(LEAST_BLOCKS, LARGEST_EXTENT / BLOCK_SIZE);

@@ -25,13 +25,14 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         Self { ledger: Ledger::new(), partial: BTreeSet::new() }
     }
 
-    /// Returns the states of a file that is one hole, of `len` bytes, which are whole blocks.
+    /// Returns the states of a file that is one hole. `len` is its length in bytes, and a multiple
+    /// of the block size.
     pub(super) fn of_hole(len: usize) -> Result<Self, AllocErrorKind> {
         let ledger = Ledger::unbacked(len / BLOCK_SIZE - 1)?;
         Ok(Self { ledger, partial: BTreeSet::new() })
     }
 
-    /// Returns the bytes of blocks in the file.
+    /// Returns the range of the file that these blocks take.
     pub(super) fn bytes_of(numbers: Range<usize>) -> Range<usize> {
         (numbers.start + 1) * BLOCK_SIZE..(numbers.end + 1) * BLOCK_SIZE
     }
@@ -47,8 +48,8 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         (self.ledger.len() + 1) * BLOCK_SIZE
     }
 
-    /// Makes the blocks preserved that these bytes of the file are in. The bytes have memory, and
-    /// those next to them on both sides have none.
+    /// Makes each block preserved that contains some of these bytes. The bytes have memory, and the
+    /// bytes next to them have none.
     pub(super) fn add_backed(&mut self, bytes: &Range<usize>) {
         let blocks = bytes.start / BLOCK_SIZE..bytes.end.div_ceil(BLOCK_SIZE);
         // The first block of the file has no number.
@@ -63,7 +64,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         }
     }
 
-    /// Allocates what blocks lack in holes of the file.
+    /// Allocates the memory that these blocks lack where holes of the file are in them.
     #[inline]
     pub(super) fn complete(
         &mut self,

@@ -54,7 +54,7 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         file::allocate(&self.fd, bytes.start as u64..bytes.end as u64).map_err(why_not)
     }
 
-    /// Returns the largest range of blocks to fill at once where `wanted` blocks are needed.
+    /// Returns how many blocks of a hole to fill at once when `wanted` blocks are needed.
     pub(super) fn plan_fill(wanted: usize) -> usize {
         wanted.clamp(LEAST_GROWTH / BLOCK_SIZE, STEP_WITHOUT_HUGE_PAGES / BLOCK_SIZE).max(1)
     }
@@ -81,8 +81,8 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         }
     }
 
-    /// Adds the planned bytes to the file, or fewer if the system has not as much memory. Returns
-    /// those that were added.
+    /// Adds the planned bytes to the file, or fewer if the system is short of memory. Returns those
+    /// that were added.
     pub(super) fn grow(&self, planned: Range<usize>) -> Result<Range<usize>, AllocErrorKind> {
         let has_huge_page = self.collapse(planned.end);
         let (start, mut len) = (planned.start, planned.end - planned.start);

@@ -16,10 +16,9 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::memory::ledger::Usage;
 use crate::memory::lock::Lock;
 
-/// Blocks in a memfd: a file in memory that crosses `exec`, goes to another process, or is
-/// preserved by the Live Update Orchestrator, and its blocks with it.
+/// Blocks in a memfd, which crosses `exec`, goes to another process, or survives a live update.
 ///
-/// A block's address is its offset in the file. The first block of the file is never allocated: its
+/// A block's address is its offset in the file. The first block of the file is never given out: its
 /// address would be null. It is zero, for the application to describe what is in the file.
 ///
 /// Address space is reserved for the largest size at the start, so blocks never move. The file
@@ -96,10 +95,10 @@ pub struct MemfdMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
 const MAX_DUMPED_RANGES: usize = 16;
 
 impl MemfdMemory {
-    /// Creates a memfd with blocks of 4 KiB that can grow to 64 GiB, or to [less](Self::max_len)
-    /// where the process may not have as much address space.
+    /// Creates a memfd with blocks of 4 KiB.
     ///
-    /// The name shows in `/proc` and need not be unique.
+    /// It can grow to 64 GiB, or to [less](Self::max_len) where the process may not use as much
+    /// address space. The name shows in `/proc` and need not be unique.
     ///
     /// # Errors
     /// The memfd could not be created or mapped.
@@ -120,7 +119,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// ```
     ///
     /// # Errors
-    /// The memfd could not be created, or not be mapped with as much address space.
+    /// The memfd could not be created, or the process may not use as much address space.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
         Self::create(name, |fd| SharedMap::new(fd, max_len.max(BLOCK_SIZE)))
     }
@@ -155,7 +154,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// Opens a memfd that another memory was handed over in, to claim its blocks and go on writing.
     ///
     /// The memory can grow to 64 GiB, or to twice the file's length if that is more, or to
-    /// [less](Self::max_len) where the process may not have as much address space.
+    /// [less](Self::max_len) where the process may not use as much address space.
     ///
     /// Every block is preserved, whatever it holds. Claim the sets whose heads you know, then free
     /// the rest with [`free_preserved`](Self::free_preserved). Blocks in holes of the file are
