@@ -1,5 +1,5 @@
-//! What the example programs share: the process table that `handover` hands over, and what a program
-//! needs besides its subject.
+//! Code that the example programs share: the process table that `handover` hands over, and the
+//! parts that every program needs.
 
 pub mod entries;
 pub mod live;

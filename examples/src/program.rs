@@ -1,4 +1,4 @@
-//! How a program starts, writes its output, and ends.
+//! Starts a program, writes its output, and ends it with the right exit code.
 
 use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ pub struct Progress {
     what: &'static str,
     total: u64,
     started: Instant,
-    /// How much has to be done before the clock is read again.
+    /// Number of steps at which the clock is read again.
     next: u64,
     bar: Option<ProgressBar>,
 }
@@ -27,7 +27,7 @@ impl Progress {
         Self { what, total, started: Instant::now(), next: Self::STRIDE, bar: None }
     }
 
-    /// Says that `done` steps are done.
+    /// Reports that `done` steps are done.
     #[inline]
     pub fn at(&mut self, done: u64) {
         if done >= self.next {

@@ -1,4 +1,4 @@
-//! How much memory a program may fill.
+//! Finds out how much memory a program may fill.
 //!
 //! Ask before writing: the kernel promises more memory than it has, and kills programs that use it.
 
@@ -48,14 +48,14 @@ impl Room {
     /// Checks that `entries` entries, `per_block` in a block, fit beside `blocks` blocks.
     ///
     /// # Errors
-    /// They don't fit. The message tells how many would, and what limits them.
+    /// They don't fit. The message says how many would, and which limit applies.
     pub fn check(&self, entries: u64, per_block: usize, blocks: usize) -> anyhow::Result<()> {
         // The file's first block is never used.
         let left = (self.bytes / BLOCK_SIZE).saturating_sub(blocks as u64 + 1);
         let most = left * per_block as u64;
         ensure!(
             entries <= most,
-            "{entries} entries do not fit, {most} would: {} {}",
+            "{entries} entries do not fit, at most {most} would: {} {}",
             self.why,
             HumanBytes(self.bytes)
         );
@@ -99,8 +99,8 @@ const VERSION_1: Names = Names {
 const VERSION_2: Names =
     Names { limit: "memory.max", usage: "memory.current", inactive: "inactive_file " };
 
-/// Returns how much the tightest group on the way from `root` to `path` leaves. In a container some of
-/// them may not be visible.
+/// Returns how much the tightest group on the way from `root` to `path` leaves. In a container some
+/// of them may not be visible.
 fn spare_in_groups(root: &Path, path: &str, names: &Names) -> Option<u64> {
     let group = root.join(path.trim_start_matches('/'));
     let groups = group.ancestors().take_while(|group| group.starts_with(root));

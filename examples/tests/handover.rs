@@ -219,7 +219,7 @@ fn takes_numbers_as_people_write_them() {
 #[track_caller]
 fn number_that_fits(output: &Output) -> u64 {
     let message = refusal(output);
-    let (_, rest) = message.split_once(" entries do not fit, ").expect(message);
+    let (_, rest) = message.split_once(" entries do not fit, at most ").expect(message);
     rest.split_once(" would: ").expect(message).0.parse().unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! How all examples end if their output is lost, and if their arguments are wrong.
+//! All examples end properly if their output is lost, and if their arguments are wrong.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -41,8 +41,8 @@ fn message(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// Checks that the program, which prints something with `args`, exits with 1 and a message if that is
-/// lost, and ends by `SIGPIPE` if nobody reads it.
+/// Checks that the program, which prints something with `args`, exits with 1 and a message if that
+/// is lost, and ends by `SIGPIPE` if nobody reads it.
 #[track_caller]
 fn output_is_not_lost_in_silence(program: &str, args: &[&str]) {
     let run = || {
@@ -68,8 +68,8 @@ fn output_is_not_lost_in_silence(program: &str, args: &[&str]) {
     assert_eq!(status.code(), Some(1), "{args:?}: {status}");
 }
 
-/// Checks `--help`, an unknown option, and an argument that is not UTF-8: wrong arguments end with 2 and
-/// a message, and without a panic if that is lost.
+/// Checks `--help`, an unknown option, and an argument that is not UTF-8: wrong arguments end with
+/// 2 and a message, and without a panic if that is lost.
 #[track_caller]
 fn arguments_are_checked(program: &str) {
     output_is_not_lost_in_silence(program, &["--help"]);

@@ -46,7 +46,8 @@ fn lists_the_shipped_dump() {
     assert!(listing.ends_with("\nsessions: 52, files: 488\n"), "{listing}");
     let sessions = sessions(listing);
     assert_eq!(sessions.len(), 52);
-    // What the kernel was told to preserve: numbers of files around those that fill blocks of 63.
+    // The numbers of files that the kernel was told to preserve, around those that fill blocks of
+    // 63.
     let counts: Vec<_> = sessions.iter().map(|(_, tokens)| tokens.len()).collect();
     assert_eq!(counts[..6], [0, 62, 63, 64, 126, 127]);
     assert!(counts[6..].iter().all(|count| *count == 1));

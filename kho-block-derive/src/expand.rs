@@ -1,10 +1,10 @@
-//! Writes the implementation, and the checks for which the compiler has to know the types.
+//! Writes the implementation, and the checks that need the types, which only the compiler knows.
 //!
-//! Paths are absolute, so that it does not matter what is in scope where the macro is used. Spans are
+//! Paths are absolute, so they do not depend on the scope in which the macro is used. Spans are
 //! those of the derive attribute, by which lints recognise generated code; for errors they take the
-//! location of the tokens at fault. The code has no `#[allow]`, which would be an error where the user
-//! forbids the lint. Instead it repeats nothing that a lint could complain about, such as the types of
-//! fields.
+//! location of the tokens at fault. The code has no `#[allow]`, which would be an error if the user
+//! forbids the lint. Instead it repeats nothing that a lint could complain about, such as the types
+//! of fields.
 
 use std::collections::HashSet;
 
@@ -126,8 +126,8 @@ fn expand_take(field: &Field<'_>, this: &TokenStream) -> TokenStream {
     quote_spanned!(at(field.ty.span())=> |__entry: #this| __entry.#member)
 }
 
-/// Writes the kind of an `#[entry(bytes)]` field, which may be an array. `type_of` is an expression for
-/// the type.
+/// Writes the kind of an `#[entry(bytes)]` field, which may be an array. `type_of` is an expression
+/// for the type.
 fn expand_kind(
     entry: &Entry<'_>,
     ty: &Type,
@@ -154,8 +154,8 @@ fn expand_kind(
 
 /// Returns the generics of the implementation, with a bound for each field that has a parameter.
 ///
-/// Types that lead back to this struct get no bound: it could only be proven by the implementation that
-/// it is a condition of.
+/// Types that lead back to this struct get no bound: it could only be proven by the implementation
+/// that it is a condition of.
 fn with_bounds(entry: &Entry<'_>) -> Generics {
     let Entry { input, krate, fields, .. } = entry;
     let mut generics = input.generics.clone();
@@ -188,8 +188,8 @@ fn name_of(param: &GenericParam) -> Option<&Ident> {
     }
 }
 
-/// Returns the user's own `allow`s and `expect`s, for the types that the bounds repeat. Where a lint is
-/// forbidden, there are none.
+/// Returns the user's own `allow`s and `expect`s, for the types that the bounds repeat. A forbidden
+/// lint has none.
 fn lints_of_user(entry: &Entry<'_>) -> Vec<TokenStream> {
     let of_fields = match &entry.input.data {
         Data::Struct(data) => data.fields.iter().flat_map(|field| &field.attrs).collect(),
@@ -207,7 +207,8 @@ fn lints_of_user(entry: &Entry<'_>) -> Vec<TokenStream> {
         .collect()
 }
 
-/// Writes assertions that there are a name and bytes, and neither too large an alignment nor padding.
+/// Writes assertions that the name is not empty, and that the struct has bytes, no padding, and no
+/// alignment over 16.
 /// `this` is the struct, `fields` a slice of its fields.
 fn expand_checks(entry: &Entry<'_>, this: &TokenStream, fields: &TokenStream) -> Vec<TokenStream> {
     let krate = &entry.krate;
@@ -251,8 +252,8 @@ fn expand_check(location: Span, condition: &TokenStream, message: &str) -> Token
     quote_spanned!(at(location)=> ::core::assert!(#condition, #message);)
 }
 
-/// Returns the struct's name with the span of generated code, in which the compiler does not warn of
-/// deprecated items.
+/// Returns the struct's name with the span of generated code, in which the compiler does not warn
+/// of deprecated items.
 fn generated_ident(entry: &Entry<'_>) -> Ident {
     let mut ident = entry.input.ident.clone();
     ident.set_span(at(ident.span()));

@@ -1,8 +1,8 @@
-//! The derive macro of [`kho-block`], for structs that are stored in blocks and cross a live update: it
-//! describes their layout, and rejects at compile time what can't cross.
+//! The derive macro of [`kho-block`], for structs that are stored in blocks and cross a live
+//! update: it describes their layout, and rejects at compile time what can't cross.
 //!
-//! Use it from there, as `kho_block::Entry`: it is of no use by itself. [`derive(Entry)`](macro@Entry)
-//! lists the attributes, and the types it rejects.
+//! Use it through `kho-block`, as `kho_block::Entry`. [`derive(Entry)`](macro@Entry) lists the
+//! attributes, and the types that it rejects.
 //!
 //! [`kho-block`]: https://docs.rs/kho-block
 
@@ -62,7 +62,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | the struct | [`#[entry(version = 2)]`](#version) | the version of its meaning, a `u32` | 1 |
 /// | the struct | [`#[entry(crate = vmm::kho_block)]`](#crate) | the path of `kho_block` | `::kho_block` |
 /// | a field of type `[u8; N]` | [`#[entry(text)]`](#text) | the bytes are text | an array of numbers |
-/// | a field of another crate's type | [`#[entry(bytes)]`](#bytes), `#[entry(bytes = "regs")]` | the bytes are plain data | the type has to be a `FieldType` |
+/// | a field of another crate's type | [`#[entry(bytes)]`](#bytes), `#[entry(bytes = "regs")]` | the bytes are plain data | the type must be a `FieldType` |
 ///
 /// The name, the version, and the names, offsets and types of the fields make up the layout's
 /// fingerprint, by which two programs can tell whether they agree.
@@ -86,8 +86,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// ## `version`
 ///
 /// Any constant of type `u32`, such as `VERSION`, `Self::VERSION` or `{ 1 + 1 }`. Raise it when a
-/// field changes its meaning but not its name and type. If sets of these entries are nested in other
-/// entries, raise it with every change: those know a nested set by name and version only.
+/// field changes its meaning but not its name and type. If sets of these entries are nested in
+/// other entries, raise it with every change: those know a nested set by name and version only.
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};
@@ -103,7 +103,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ## `crate`
 ///
-/// Needed where `kho_block` is renamed in `Cargo.toml`, or is a dependency of another crate only. A
+/// Needed if `kho_block` is renamed in `Cargo.toml`, or is a dependency of another crate only. A
 /// macro of that crate can write `crate = $crate::kho_block`. The path may be in quotes, unless it
 /// begins with `$crate`.
 ///
@@ -123,8 +123,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ## `text`
 ///
-/// The bytes are UTF-8, ended by the first zero byte or the end of the field. `kho_block::text` reads
-/// and writes such fields.
+/// The bytes are UTF-8, ended by the first zero byte or the end of the field. `kho_block::text`
+/// reads and writes such fields.
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};
@@ -143,8 +143,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// ## `bytes`
 ///
 /// `Entry` can't be derived for a type of another crate, such as the registers of a virtual CPU in
-/// kvm-bindings. This attribute stores such a type, or an array of it, as it is. The layout then has
-/// the size of the type and its name, which is the last part of its path or the name given.
+/// kvm-bindings. This attribute stores such a type, or an array of it, as it is. The layout then
+/// has the size of the type and its name, which is the last part of its path or the name given.
 ///
 /// ```
 /// # #[allow(non_camel_case_types)]
@@ -181,14 +181,15 @@ use syn::{DeriveInput, parse_macro_input};
 /// If the type is `Pod`, no wrapper is needed: `#[derive(Pod)]` checks it. If it is not, the
 /// `unsafe impl` is your promise, and you have to look for padding yourself. To do without that
 /// promise, store a `[u8; size_of::<kvm_regs>()]` and convert it in a getter, for example by
-/// zerocopy. Raise the version if the type changes and keeps its size: nothing else shows it.
+/// zerocopy. Raise the version if the type changes but keeps its size: the
+/// fingerprint does not show that.
 ///
 /// # Types of fields
 ///
 /// A field may have any type that is a `kho_block::FieldType`: integers and floats of fixed size,
-/// arrays, `PhysAddr`, `SetHead<T>`, other entries, and `PhantomData<T>` and `()`, which have no bytes.
-/// The head of a set may be in an entry of that same set. Write its name there and not `Self`, for
-/// which `Pod` can't be derived:
+/// arrays, `PhysAddr`, `SetHead<T>`, other entries, and `PhantomData<T>` and `()`, which have no
+/// bytes. The head of a set may be in an entry of that same set. Write its name there and not
+/// `Self`, for which `Pod` can't be derived:
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};
@@ -219,7 +220,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | an alignment over 16 | entries follow a header of 16 bytes | `align(16)` or less |
 /// | slices, `str`, trait objects | an entry has a fixed size | an array, or a `SetHead<T>` |
 /// | structs of size 0 | any number of them would fit in a block | at least one field with bytes |
-/// | other types that are no `FieldType` | nothing says how their bytes are laid out | `derive(Entry)`, or `#[entry(bytes)]` for those of other crates |
+/// | other types that are not `FieldType`s | nothing says how their bytes are laid out | `derive(Entry)`, or `#[entry(bytes)]` for those of other crates |
 ///
 /// ```compile_fail
 /// # use bytemuck::{Pod, Zeroable};
@@ -234,11 +235,11 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// # Generic structs
 ///
-/// A struct may have type and const parameters. The implementation then requires that each field is a
-/// `FieldType` and that the struct is `Pod`, which can be derived for generic structs that are
-/// `repr(transparent)` or packed. The layout is checked for each choice of the parameters, where that
-/// is first used. If a parameter is only used in `PhantomData<T>`, any type will do for it, but implement
-/// `Pod` by hand: bytemuck's macro requires that the parameter is `Pod`.
+/// A struct may have type and const parameters. The implementation then requires that each field is
+/// a `FieldType` and that the struct is `Pod`, which can be derived for generic structs that are
+/// `repr(transparent)` or packed. The layout is checked for each choice of the parameters, where
+/// that is first used. If a parameter is only used in `PhantomData<T>`, any type will do for it,
+/// but implement `Pod` by hand: bytemuck's macro requires that the parameter is `Pod`.
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};

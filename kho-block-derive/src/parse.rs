@@ -1,5 +1,5 @@
-//! Reads the struct and its attributes. After an error in an attribute parsing goes on, so that one
-//! compilation reports all mistakes.
+//! Reads the struct and its attributes. Parsing continues after an error in an attribute, so that
+//! one compilation reports all mistakes.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -41,7 +41,7 @@ pub(crate) struct Field<'a> {
     pub(crate) meaning: Meaning,
 }
 
-/// What says what the bytes of a field mean.
+/// The source of a field's meaning: its type, or an attribute.
 pub(crate) enum Meaning {
     /// The type of the field.
     Type,
@@ -51,10 +51,11 @@ pub(crate) enum Meaning {
     Bytes(Option<TokenStream>),
 }
 
-/// What matters here of the `#[repr(…)]` attributes.
+/// The parts of the `#[repr(…)]` attributes that matter here.
 #[derive(Default)]
 pub(crate) struct Repr {
-    /// Whether there is `C` or `transparent`, so that the compiler keeps the order of the fields.
+    /// Whether the struct is `C` or `transparent`, so that the compiler keeps the order of the
+    /// fields.
     pub(crate) keeps_order: bool,
     /// The largest `align(N)`, and where its number is.
     pub(crate) align: Option<(u64, Span)>,
@@ -157,7 +158,7 @@ fn parse_meaning(attrs: &[Attribute], errors: &mut Errors) -> Meaning {
     }
 }
 
-/// Calls `read` for each key in the `#[entry(…)]` attributes, and goes on after an error.
+/// Calls `read` for each key in the `#[entry(…)]` attributes, and continues after an error.
 fn for_each_key(
     attrs: &[Attribute],
     errors: &mut Errors,

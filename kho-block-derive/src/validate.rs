@@ -1,5 +1,5 @@
-//! Rejects mistakes that the tokens alone show. The code that `expand` writes rejects the rest: padding,
-//! types that are no `FieldType`, an alignment that comes from a field.
+//! Rejects mistakes that the tokens alone show. The code that `expand` writes rejects the rest:
+//! padding, types that are not `FieldType`s, an alignment that comes from a field.
 
 use quote::ToTokens as _;
 use syn::{Data, Error, GenericParam, Generics, Type, TypePath};

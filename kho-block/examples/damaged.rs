@@ -1,4 +1,4 @@
-//! Restores a set from bytes that nobody vouches for: damage gives an error that names the block.
+//! Restores a set from untrusted bytes. Damage gives an error that names the block.
 //!
 //! ```text
 //! cargo run -p kho-block --features memfd --example damaged
@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let third = records.blocks().nth(2).ok_or("the set is too small")?;
     let head = records.hand_over();
 
-    // A copy of the blocks, as it may come from a file or a socket, with one bit flipped: the header
-    // of the third block now counts more entries than fit.
+    // A copy of the blocks, as it may come from a file or a socket, with one bit flipped: the
+    // header of the third block now counts more entries than fit.
     let mut bytes = memory.seal()?.as_bytes().to_vec();
     let count = usize::try_from(third.get())? + 8;
     bytes[count + 2] ^= 1;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("refused: {error}");
     assert_eq!(error.addr, third);
 
-    // What lies before the damage can still be read.
+    // The entries before the damage can still be read.
     let walk = ChainWalk::new(&received, head.addr(), size_of::<Record>());
     let good: usize = walk.map_while(Result::ok).map(|block| block.count).sum();
     println!("readable before the damage: {good} records");

@@ -29,8 +29,7 @@ use crate::name::{
     COMPATIBLE_NAME_SIZE, CompatibleName, NameError, SESSION_NAME_SIZE, SessionName,
 };
 
-/// The version of LUO's structures that this crate knows, stored in [`LuoRoot::compatible`]: that of
-/// Linux 7.2.
+/// The supported version of LUO's structures, stored in [`LuoRoot::compatible`]: that of Linux 7.2.
 ///
 /// C: `LUO_ABI_COMPATIBLE`.
 pub const LUO_COMPATIBLE: &str = "luo-v5";
@@ -43,8 +42,8 @@ pub const LUO_COMPATIBLE_FIELD: [u8; 8] = *b"luo-v5\0\0";
 /// C: `LUO_KHO_ENTRY_NAME`.
 pub const LUO_NODE: &str = "LUO";
 
-/// The version of KHO's device tree that this crate knows, stored in the root node's `compatible`
-/// property: that of Linux 7.2.
+/// The supported version of KHO's device tree, stored in the root node's `compatible` property:
+/// that of Linux 7.2.
 ///
 /// C: `KHO_FDT_COMPATIBLE`, in `include/linux/kho/abi/kexec_handover.h`.
 pub const KHO_COMPATIBLE: &str = "kho-v4";
@@ -77,7 +76,7 @@ pub const MEMFD_HANDLER: &str = "memfd-v2";
 /// `liveupdate_register_file_handler`. Out-of-tree modules may register others.
 pub const FILE_HANDLERS: &[&str] = &[MEMFD_HANDLER];
 
-/// The root of LUO's state, from which everything else that LUO hands over is reached.
+/// The root of LUO's state, which leads to everything else that LUO hands over.
 ///
 /// C: `struct luo_ser`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -87,14 +86,15 @@ pub struct LuoRoot {
     pub compatible: [u8; 8],
     /// The number of live updates so far, including this one.
     pub liveupdate_num: u64,
-    /// The sessions. Null if there are none, and until the old kernel is about to start the new one.
+    /// The head of the set of sessions. Null if there are none, and until the old kernel is about
+    /// to start the new one.
     pub sessions: SetHead<LuoSession>,
     /// The address of the [`FlbHeader`] of the global objects, or null.
     pub flbs: PhysAddr,
 }
 
 impl LuoRoot {
-    /// Returns a root of the version that this crate knows.
+    /// Creates a root of the supported version.
     #[must_use]
     pub const fn new(liveupdate_num: u64, sessions: SetHead<LuoSession>, flbs: PhysAddr) -> Self {
         Self { compatible: LUO_COMPATIBLE_FIELD, liveupdate_num, sessions, flbs }
@@ -112,7 +112,7 @@ impl fmt::Debug for LuoRoot {
     }
 }
 
-/// A session, as an entry of a block.
+/// A session, as it is stored in a block.
 ///
 /// C: `struct luo_session_ser`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable, Entry)]
@@ -122,14 +122,14 @@ pub struct LuoSession {
     /// The session's name, terminated by a zero. Names are unique.
     #[entry(text)]
     pub name: [u8; SESSION_NAME_SIZE],
-    /// The session's files. Null if there are none.
+    /// The head of the set of the session's files. Null if there are none.
     pub files: SetHead<LuoFile>,
     /// The number of files.
     pub file_count: u64,
 }
 
 impl LuoSession {
-    /// Returns the entry of a session with this name and these files.
+    /// Creates the entry of a session with this name and these files.
     #[must_use]
     pub const fn new(name: SessionName, files: SetHead<LuoFile>, file_count: u64) -> Self {
         Self { name: name.to_field(), files, file_count }
@@ -154,7 +154,7 @@ impl fmt::Debug for LuoSession {
     }
 }
 
-/// A preserved file, as an entry of a block.
+/// A preserved file, as it is stored in a block.
 ///
 /// C: `struct luo_file_ser`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable, Entry)]
@@ -165,14 +165,15 @@ pub struct LuoFile {
     /// terminated by a zero. For a memfd, [`MEMFD_HANDLER`].
     #[entry(text)]
     pub compatible: [u8; COMPATIBLE_NAME_SIZE],
-    /// A value for the handler only. For a memfd, the address of the page that describes it.
+    /// A value that only the handler understands. For a memfd, the address of the page that
+    /// describes it.
     pub data: u64,
     /// The token by which the file is retrieved. Tokens are unique within a session.
     pub token: u64,
 }
 
 impl LuoFile {
-    /// Returns the entry of a file with this handler, data and token.
+    /// Creates the entry of a file with this handler, data and token.
     #[must_use]
     pub const fn new(compatible: CompatibleName, data: u64, token: u64) -> Self {
         Self { compatible: compatible.to_field(), data, token }
@@ -223,14 +224,14 @@ pub struct LuoFlb {
     /// The name and version of the object, terminated by a zero.
     #[entry(text)]
     pub name: [u8; COMPATIBLE_NAME_SIZE],
-    /// A value for the object's owner only.
+    /// A value that only the object's owner understands.
     pub data: u64,
     /// The number of files that depend on the object. Never 0.
     pub count: u64,
 }
 
 impl LuoFlb {
-    /// Returns the entry of an object with this name and data, on which `count` files depend.
+    /// Creates the entry of an object with this name and data, on which `count` files depend.
     #[must_use]
     pub const fn new(name: CompatibleName, data: u64, count: u64) -> Self {
         Self { name: name.to_field(), data, count }

@@ -12,26 +12,26 @@ use crate::tree::KhoTreeError;
 
 /// A fault in the state that LUO handed over.
 ///
-/// [`severity`](Self::severity) tells how the new kernel reacts to it. Faults that the kernel does not
-/// notice are marked.
+/// [`severity`](Self::severity) tells how the new kernel reacts to it. Faults that the kernel does
+/// not notice are marked.
 #[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// KHO's device tree does not lead to LUO's root.
     #[error(transparent)]
     Tree(#[from] KhoTreeError),
-    /// The search found no KHO device tree that leads to a root of the version that this crate knows.
+    /// The search found no KHO device tree that leads to a root of the supported version.
     #[error(
-        "from {start:#x} to {end:#x} no KHO device tree leads to LUO's root{}",
+        "no KHO device tree from {start:#x} to {end:#x} leads to LUO's root{}",
         PassedOver(passed_over)
     )]
     NotFound {
         /// The address at which the search began.
         start: u64,
-        /// The address at which it ended.
+        /// The address at which the search ended.
         end: u64,
-        /// Why the trees and roots that were found were not used, for example because their version is
-        /// another one. Only the first few.
+        /// Why the trees and roots that were found were not used, for example because their version
+        /// is not supported. At most the first few.
         passed_over: Vec<StateError>,
     },
     /// The root is wrong.
@@ -39,7 +39,7 @@ pub enum StateError {
     Root {
         /// The address of the root.
         addr: PhysAddr,
-        /// What is wrong with it.
+        /// What is wrong with the root.
         kind: RootErrorKind,
     },
     /// The chain of sessions is wrong.
@@ -58,9 +58,9 @@ pub enum StateError {
     /// The global objects are wrong.
     #[error("the global objects at {addr}: {kind}")]
     Flbs {
-        /// The address of their header.
+        /// The address of the header of the global objects.
         addr: PhysAddr,
-        /// What is wrong with them.
+        /// What is wrong with the global objects.
         kind: FlbErrorKind,
     },
     /// A block belongs to two parts of the state. The kernel does not notice, and frees it twice.
@@ -68,9 +68,9 @@ pub enum StateError {
     Shared {
         /// The address of the block.
         addr: PhysAddr,
-        /// The part to which it was found to belong first.
+        /// The part in which the block was found first.
         first: StatePart,
-        /// The other part.
+        /// The other part to which the block belongs.
         second: StatePart,
     },
     /// KHO does not preserve a page: the new kernel treats it as free memory and may overwrite it,
@@ -79,7 +79,7 @@ pub enum StateError {
     NotPreserved {
         /// The address of the page.
         addr: PhysAddr,
-        /// The part of the state to which it belongs.
+        /// The part of the state to which the page belongs.
         part: StatePart,
     },
     /// An entry can't be read, although the header of its block can.
@@ -92,13 +92,13 @@ pub enum StateError {
         /// Why the read failed.
         kind: ReadErrorKind,
     },
-    /// The state has more blocks than are read.
-    #[error("there are more than {limit} blocks in all")]
+    /// The state has more blocks than this crate reads.
+    #[error("the state has more than {limit} blocks")]
     TooLarge {
-        /// The number of blocks that are read at most.
+        /// The largest number of blocks that are read.
         limit: usize,
     },
-    /// More faults were found than are listed. None is worse than those that are.
+    /// More faults were found than are listed. They are no worse than the listed ones.
     #[error("{count} more faults")]
     More {
         /// The number of faults that are not listed.
@@ -136,13 +136,13 @@ impl fmt::Display for StatePart {
     }
 }
 
-/// Shows `; passed over: ` and the errors, or nothing if there are none.
+/// Shows `; skipped: ` and the errors, or nothing if there are none.
 struct PassedOver<'a>(&'a [StateError]);
 
 impl fmt::Display for PassedOver<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.0.iter().enumerate() {
-            write!(f, "{}{error}", if index == 0 { "; passed over: " } else { "; " })?;
+            write!(f, "{}{error}", if index == 0 { "; skipped: " } else { "; " })?;
         }
         Ok(())
     }
@@ -173,9 +173,9 @@ pub enum RootErrorKind {
     /// The root can't be read.
     #[error("{0}")]
     Unreadable(ReadErrorKind),
-    /// The root has another version, or there is no root at this address.
+    /// The version of the root is not supported, or there is no root at this address.
     #[error(
-        "its version is \"{}\", but this crate knows \"{LUO_COMPATIBLE}\"",
+        "its version is \"{}\", but this crate supports \"{LUO_COMPATIBLE}\"",
         until_zero(found).escape_ascii()
     )]
     Incompatible {
@@ -192,8 +192,8 @@ fn until_zero(field: &[u8]) -> &[u8] {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum SessionErrorKind {
-    /// The session's name is empty or not terminated. The kernel accepts an empty name and truncates
-    /// one that is not terminated.
+    /// The session's name is empty or not terminated. The kernel accepts an empty name and
+    /// truncates one that is not terminated.
     #[error("{0}")]
     Name(NameError),
     /// An earlier session has the same name.
@@ -218,7 +218,7 @@ pub enum SessionErrorKind {
     File {
         /// The index of the file, from 0.
         file: usize,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         kind: FileErrorKind,
     },
 }
@@ -230,11 +230,11 @@ pub enum FileErrorKind {
     /// The name of the file's handler is empty or not terminated.
     #[error("its handler: {0}")]
     Compatible(NameError),
-    /// An earlier file of the session has the same token. The kernel does not notice, and the second
-    /// file can't be retrieved.
+    /// An earlier file of the session has the same token. The kernel does not notice, and the
+    /// second file can't be retrieved.
     #[error("file {first} has the same token, {token:#x}")]
     DuplicateToken {
-        /// The token.
+        /// The token of both files.
         token: u64,
         /// The index of the first file with this token.
         first: usize,
@@ -249,26 +249,27 @@ pub enum FileErrorKind {
 
 /// What is wrong with the global objects.
 ///
-/// The kernel does not check them at boot. It may notice when a file that depends on one is retrieved.
+/// The kernel does not check them at boot. It may notice when a file that depends on one is
+/// retrieved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum FlbErrorKind {
-    /// Their header is not at the start of a page.
+    /// The header of the global objects is not at the start of a page.
     #[error("not at the start of a page")]
     Misaligned,
-    /// Some of their bytes can't be read.
+    /// Some bytes of the global objects can't be read.
     #[error("{0}")]
     Unreadable(ReadErrorKind),
     /// The page count in the header is 0 or more than 10,000.
     #[error("the page count in the header is {page_count}")]
     PageCount {
-        /// The page count.
+        /// The page count in the header.
         page_count: u64,
     },
     /// The object count in the header is more than fits in the pages.
     #[error("the object count in the header is {count}, but at most {max} fit")]
     TooMany {
-        /// The object count.
+        /// The object count in the header.
         count: u64,
         /// The largest number of objects that fit.
         max: usize,
@@ -286,7 +287,7 @@ pub enum FlbErrorKind {
     Duplicate {
         /// The index of the object, from 0.
         index: usize,
-        /// The name.
+        /// The name of both objects.
         name: CompatibleName,
         /// The index of the first object with this name.
         first: usize,
@@ -296,7 +297,7 @@ pub enum FlbErrorKind {
     Unused {
         /// The index of the object, from 0.
         index: usize,
-        /// The name.
+        /// The name of the object.
         name: CompatibleName,
     },
 }

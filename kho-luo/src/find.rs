@@ -1,4 +1,4 @@
-//! The search for the latest root of LUO's in memory.
+//! The search for LUO's latest root in memory.
 
 use core::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::tree::{KhoTree, KhoTreeError, KhoTreeErrorKind, trees};
 use crate::verify::read_root;
 use crate::warning::Warning;
 
-/// How many of the trees and roots that are not used are named in an error or in warnings.
+/// The largest number of unused trees and roots that an error or the warnings name.
 const MAX_NAMED: usize = 8;
 
-/// A root of LUO's, and the device tree that leads to it.
+/// A LUO root, and the device tree that leads to it.
 #[derive(Clone, Copy)]
 struct Found {
     root: LuoRoot,
@@ -23,7 +23,7 @@ struct Found {
     preserved_map: PhysAddr,
 }
 
-/// The latest root, and what else the search found.
+/// The latest root, and warnings of the others that the search found.
 pub(crate) struct Latest {
     pub(crate) root_addr: PhysAddr,
     /// The device tree that leads to the root and to the map of preserved memory.
@@ -37,7 +37,7 @@ pub(crate) fn latest<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Lat
     let Range { start, end } = range;
     let mut latest: Option<Found> = None;
     let mut with_sessions: Vec<Found> = Vec::new();
-    // Other versions come first: they explain more than what has been overwritten.
+    // Other versions come first: they explain more than overwritten data.
     let mut passed_over = Faults::new(MAX_NAMED);
     for (addr, tree) in trees(memory, range) {
         let found = match read_found(memory, addr, tree) {
@@ -92,8 +92,7 @@ fn read_found<M: ReadMemory>(
     Ok(Found { root, root_addr, tree: addr, preserved_map: tree.preserved_map })
 }
 
-/// Returns whether an error is about something of KHO's or LUO's. There are other device trees in
-/// memory, too.
+/// Returns whether an error is about KHO's or LUO's data. Memory also holds other device trees.
 fn is_candidate(error: &StateError) -> bool {
     match error {
         StateError::Tree(KhoTreeError { kind, .. }) => match kind {
@@ -108,8 +107,7 @@ fn is_candidate(error: &StateError) -> bool {
     }
 }
 
-/// Returns whether an error is about a tree of KHO's or a root of LUO's of a version that this crate
-/// does not know.
+/// Returns whether an error is about a KHO tree or a LUO root whose version is not supported.
 fn is_other_version(error: &StateError) -> bool {
     match error {
         StateError::Tree(KhoTreeError {

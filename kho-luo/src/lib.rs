@@ -1,10 +1,10 @@
 //! State and files that survive a kernel update, through Linux's Live Update Orchestrator (LUO).
 //!
 //! A live update starts a new kernel by kexec while chosen memory keeps its contents. LUO, new in
-//! Linux 6.19, lets user space take part. A process creates a named *session* at `/dev/liveupdate` and
-//! preserves files in it under *tokens*. After the update, its successor retrieves the session by its
-//! name and the files by their tokens, and finishes the session. If the session is closed before the
-//! update, nothing is handed over.
+//! Linux 6.19, lets user space take part. A process creates a named *session* at `/dev/liveupdate`
+//! and preserves files in it under *tokens*. After the update, its successor retrieves the session
+//! by its name and the files by their tokens, and finishes the session. If the session is closed
+//! before the update, nothing is handed over.
 //!
 //! ```text
 //!  old kernel                                        new kernel
@@ -18,8 +18,9 @@
 //!
 //! # The state of a process
 //!
-//! A process preserves its own state as sets of typed entries in a memfd: see [`kho_block`]. One call
-//! preserves the memfd and one retrieves it, each together with the head of a set ([`MemfdHead`]).
+//! A process preserves its own state as sets of typed entries in a memfd: see [`kho_block`]. One
+//! call preserves the memfd and one retrieves it, each together with the head of a set
+//! ([`MemfdHead`]).
 //!
 //! ```no_run
 //! use kho_block::{BlockSet, Entry, MemfdMemory, SetView};
@@ -56,28 +57,28 @@
 //!
 //! # The state that LUO hands over
 //!
-//! The kernel hands over sessions and files as linked blocks. [`LuoState`] reads and verifies them in
-//! any [`ReadMemory`](kho_block::ReadMemory), such as a dump or the memory of a guest. It finds them
-//! through [KHO's device tree](KhoTree), for which it can [search](LuoState::find).
+//! The kernel hands over sessions and files as linked blocks. [`LuoState`] reads and verifies them
+//! in any [`ReadMemory`](kho_block::ReadMemory), such as a dump or the memory of a guest. It finds
+//! them through [KHO's device tree](KhoTree), for which it can [search](LuoState::find).
 //!
 //! Whatever the bytes are, the result is a [`LuoState`] or a [`StateError`] that names the block,
-//! session or file; [`LuoState::inspect`] returns both. Faults are ordered by how badly the new kernel
-//! reacts to them ([`Severity`]). What is valid but may be fatal is a [`Warning`]. KHO's
-//! [`PreservedMap`] tells which pages the new kernel keeps.
+//! session or file; [`LuoState::inspect`] returns both. Faults are ordered by how badly the new
+//! kernel reacts to them ([`Severity`]). State that is valid but may be fatal gives a [`Warning`].
+//! KHO's [`PreservedMap`] tells which pages the new kernel keeps.
 //!
 //! [`write_sessions`] writes such blocks, into pages of your choice if the memory is a
 //! [`PageMemory`](kho_block::PageMemory). The structures are in [`abi`].
 //!
 //! # Supported kernels
 //!
-//! The structures are those of Linux 7.2, version `luo-v5` under `kho-v4`. Another version is refused
-//! with an error that names it. The requests to the kernel are those of `linux/liveupdate.h` since
-//! Linux 6.19.
+//! The structures are those of Linux 7.2, version `luo-v5` under `kho-v4`. Another version is
+//! refused with an error that names it. The requests to the kernel are those of
+//! `linux/liveupdate.h` since Linux 6.19.
 //!
 //! The kernel has to be built with `CONFIG_KEXEC_HANDOVER` and `CONFIG_LIVEUPDATE` (and
 //! `CONFIG_LIVEUPDATE_MEMFD` for memfds), and booted with `kho=on liveupdate=on`. Otherwise
-//! [`LiveUpdate::open`] returns an error that says so. KHO requires a 64-bit machine, and so does this
-//! crate.
+//! [`LiveUpdate::open`] returns an error that says so. KHO requires a 64-bit machine, and so does
+//! this crate.
 //!
 //! # Unsafe code
 //!
@@ -91,7 +92,7 @@
 //     abi                  the structures in memory
 //     tree, preserved      KHO's device tree and map of preserved memory
 //     error, warning       what can be wrong with LUO's state
-//     severity, faults     how bad it is; the list of the worst
+//     severity, faults     how bad a fault is; the list of the worst
 //     state                LUO's state as it was read
 //     verify               reads it and checks it
 //     find, read           searches for it; the functions of `LuoState`

@@ -1,9 +1,10 @@
 //! KHO's map of preserved memory: which pages the new kernel leaves as they are.
 //!
-//! The map is a radix tree in pages. Each table holds the addresses of the tables of the level below.
-//! The lowest level is bitmaps with one bit for each block. A key selects the bit: the block's address
-//! divided by the block's size, with one more bit set above it. The position of that bit gives the
-//! size: a block of *order* 0 is a page, and each order is twice as large as the one before.
+//! The map is a radix tree in pages. Each table holds the addresses of the tables of the level
+//! below. The lowest level is bitmaps with one bit for each block. A key selects the bit: the
+//! block's address divided by the block's size, with one more bit set above it. The position of
+//! that bit gives the size: a block of *order* 0 is a page, and each order is twice as large as the
+//! one before.
 //!
 //! ```text
 //!  key, with pages of 4 KiB: 1 bit for the order, directly above addr >> (12 + order)
@@ -27,17 +28,17 @@ use thiserror::Error;
 
 use crate::report::readable_debug;
 
-/// KHO's map of preserved memory, which tells which pages the new kernel leaves as they are.
+/// KHO's map of preserved memory: which pages the new kernel leaves as they are.
 ///
 /// Its address is [`KhoTree::preserved_map`](crate::KhoTree::preserved_map).
 ///
-/// The pages of the map itself are not preserved. The new kernel reads the map early at boot and may
-/// reuse its pages from then on. So in the memory of a running kernel, only the map that this kernel
-/// writes for its successor is sure to be intact.
+/// The pages of the map itself are not preserved. The new kernel reads the map early at boot and
+/// may reuse its pages from then on. So in the memory of a running kernel, only the map that this
+/// kernel writes for its successor is sure to be intact.
 ///
-/// Nothing in the map is trusted. Wherever the tables lead, even back to themselves, a look-up takes
-/// at most one read for each level and order: 312 with pages of 4 KiB, and usually one to six. The
-/// map keeps only the last leaf and the last block in memory.
+/// Nothing in the map is trusted. Wherever the tables lead, even back to themselves, a look-up
+/// takes at most one read for each level and order: 312 with pages of 4 KiB, and usually one to
+/// six. The map keeps only the last leaf and the last block in memory.
 ///
 /// ```no_run
 /// use kho_block::{DumpMemory, PhysAddr};
@@ -61,8 +62,8 @@ use crate::report::readable_debug;
 pub struct PreservedMap<'m, M> {
     memory: &'m M,
     root: PhysAddr,
-    /// The part of the key above the leaf in the last look-up, and the address of that leaf, null if
-    /// there is none. Nearby pages share a leaf.
+    /// The part of the key above the leaf in the last look-up, and the address of that leaf, null
+    /// if there is none. Nearby pages share a leaf.
     leaf: Cell<Option<(u64, PhysAddr)>>,
     /// The block that was found in the last successful look-up.
     found: Cell<Option<PreservedBlock>>,
@@ -95,7 +96,7 @@ impl PreservedBlock {
 pub struct PreservedMapError {
     /// The address of the table or bitmap that is wrong.
     pub addr: PhysAddr,
-    /// What is wrong with it.
+    /// What is wrong with the table or bitmap.
     pub kind: PreservedMapErrorKind,
 }
 
@@ -113,7 +114,7 @@ pub enum PreservedMapErrorKind {
     /// pages have been reused.
     #[error("overwritten: it does not preserve the device tree that leads to it")]
     Overwritten,
-    /// So many pages are not preserved that the others were not looked up.
+    /// Too many pages are not preserved, so the others were not looked up.
     #[error("more than {limit} pages are not preserved; the others were not looked up")]
     TooManyMissing {
         /// The number of pages that may be missing before the look-ups end.
@@ -123,12 +124,12 @@ pub enum PreservedMapErrorKind {
 
 readable_debug!(PreservedMapError, PreservedMapErrorKind);
 
-/// Tells whether the pages of a [`LuoState`](crate::LuoState) were looked up in KHO's map of
-/// preserved memory.
+/// The outcome of looking up the pages of a [`LuoState`](crate::LuoState) in KHO's map of preserved
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preserved {
-    /// All pages were looked up. Each that is not preserved is a
+    /// All pages were looked up. Each one that is not preserved is a
     /// [fault](crate::StateError::NotPreserved).
     Checked,
     /// No page was looked up: the state was read from its root, and only KHO's device tree leads to
@@ -148,7 +149,7 @@ impl fmt::Display for Preserved {
     }
 }
 
-/// How a key is split into indices, which follows from the size of a page.
+/// The shape of the tree: how a key is split into indices. It follows from the size of a page.
 struct Shape;
 
 impl Shape {
@@ -168,7 +169,8 @@ impl Shape {
         Self::page::<M>() + 3
     }
 
-    /// Returns the number of tables above a bitmap. A key has one bit more than an address in pages.
+    /// Returns the number of tables above a bitmap. A key has one bit more than an address in
+    /// pages.
     const fn tables<M: ReadMemory>() -> u32 {
         (64 - Self::page::<M>() + 1)
             .saturating_sub(Self::bitmap::<M>())

@@ -13,8 +13,8 @@ use crate::verify::Verifier;
 impl LuoState {
     /// Reads the state from LUO's root at `root_addr`.
     ///
-    /// The address is [`KhoTree::luo_root_addr`]. The pages are not looked up in KHO's map of preserved
-    /// memory, to which only KHO's device tree leads: see [`from_tree`](Self::from_tree).
+    /// The address is [`KhoTree::luo_root_addr`]. The pages are not looked up in KHO's map of
+    /// preserved memory, to which only KHO's device tree leads: see [`from_tree`](Self::from_tree).
     ///
     /// For what a read may cost, see [above](Self#cost).
     ///
@@ -24,11 +24,11 @@ impl LuoState {
         Self::inspect(memory, root_addr)?.into_result()
     }
 
-    /// Reads the state from KHO's device tree at `tree_addr`, and looks up each page in KHO's map of
-    /// preserved memory.
+    /// Reads the state from KHO's device tree at `tree_addr`, and looks up each page in KHO's map
+    /// of preserved memory.
     ///
-    /// A kernel may reuse the pages of the map that it was started with once it has read them. In a dump
-    /// that was taken after that, preserved pages may be reported as not preserved.
+    /// A kernel may reuse the pages of the map that it was started with once it has read them. In a
+    /// dump that was taken after that, preserved pages may be reported as not preserved.
     ///
     /// ```
     /// use kho_block::{DumpMemory, PhysAddr};
@@ -50,20 +50,22 @@ impl LuoState {
         Self::inspect_tree(memory, tree_addr)?.into_result()
     }
 
-    /// Searches `range` of `memory` for KHO's device trees, and reads the state from the latest root
-    /// to which they lead.
+    /// Searches `range` of `memory` for KHO's device trees, and reads the state from the latest
+    /// root to which they lead.
     ///
-    /// The latest root is the one with the highest [`liveupdate_num`](crate::LuoRoot::liveupdate_num),
-    /// and the one whose tree was found last if several have that number.
-    /// In the memory of a kernel that was itself started by a live update there are two trees. The
-    /// latest root is then the one that this kernel prepares for its successor, which has no sessions
-    /// until the kernel is about to start that. If the older root has sessions, a
+    /// The latest root is the one with the highest
+    /// [`liveupdate_num`](crate::LuoRoot::liveupdate_num). If several have that number, it is the
+    /// one whose tree was found last.
+    ///
+    /// The memory of a kernel that was itself started by a live update has two trees. The latest
+    /// root is then the one that this kernel prepares for its successor. It has no sessions until
+    /// the kernel is about to start the successor. If the older root has sessions, a
     /// [warning](crate::Warning::OlderRoot) gives its address. Roots that have been overwritten are
     /// skipped. To choose between the trees yourself, use [`KhoTree::scan`].
     ///
-    /// Nothing that is found is authenticated: whoever can write to a page can put a tree and a root
-    /// there, and with a high number that root is the latest. If the kernel can tell the address of
-    /// the tree, use [`from_tree`](Self::from_tree).
+    /// Nothing that is found is authenticated. Anyone who can write to a page can put a tree and a
+    /// root there, and a high number makes that root the latest. If the kernel can tell the address
+    /// of the tree, use [`from_tree`](Self::from_tree).
     ///
     /// The search costs what [`KhoTree::scan`] does, and at most one more read for each tree.
     ///
@@ -107,8 +109,8 @@ impl LuoState {
         Verifier::new(memory).run(root_addr)
     }
 
-    /// Reads what can be read from KHO's device tree at `tree_addr`, lists everything that is wrong, and
-    /// looks up each page in KHO's map of preserved memory.
+    /// Reads what can be read from KHO's device tree at `tree_addr`, lists everything that is
+    /// wrong, and looks up each page in KHO's map of preserved memory.
     ///
     /// # Errors
     /// As for [`inspect`](Self::inspect), or the tree can't be read, or does not lead to a root.

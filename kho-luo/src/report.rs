@@ -1,4 +1,4 @@
-//! How errors are shown by `Debug`.
+//! `Debug` for errors, as readable text.
 
 use core::error::Error;
 use core::{fmt, iter};

@@ -13,23 +13,23 @@ use crate::warning::Warning;
 /// The state that LUO handed over, read from memory and verified as a whole.
 ///
 /// The memory may be hostile. The checks are stricter than the kernel's: [`StateError`] lists them.
-/// What is valid but may be fatal is a [warning](Self::warnings). If KHO's device tree is known, each
-/// page is also looked up in KHO's [map of preserved memory](crate::PreservedMap), unless the map
-/// can't be read: see [`preserved`](Self::preserved).
+/// State that is valid but may be fatal gives a [warning](Self::warnings). If KHO's device tree is
+/// known, each page is also looked up in KHO's [map of preserved memory](crate::PreservedMap),
+/// unless the map can't be read: see [`preserved`](Self::preserved).
 ///
-/// [`read`](Self::read), [`from_tree`](Self::from_tree) and [`find`](Self::find) fail if anything is
-/// wrong. [`inspect`](Self::inspect) and [`inspect_tree`](Self::inspect_tree) return what can be read,
-/// and everything that is wrong with it.
+/// [`read`](Self::read), [`from_tree`](Self::from_tree) and [`find`](Self::find) fail if anything
+/// is wrong. [`inspect`](Self::inspect) and [`inspect_tree`](Self::inspect_tree) return what can be
+/// read, and everything that is wrong with it.
 ///
 /// # Cost
 ///
 /// No block is read twice, whatever leads to it. A block takes one read for its header and one for
-/// each entry: with pages of 4 KiB, at most 1 + 63 reads. In addition, the root takes one read, each
-/// session at most one, and the global objects one, plus one for each object. Looking up a page or a
-/// memfd in the map of preserved memory takes one to six more reads if it is preserved as Linux does
-/// it, and at most 312. At most 1,048,576 blocks are read in all.
+/// each entry: with pages of 4 KiB, at most 1 + 63 reads. In addition, the root takes one read,
+/// each session at most one, and the global objects one, plus one for each object. Looking up a
+/// page or a memfd in the map of preserved memory takes one to six more reads if it is preserved as
+/// Linux does it, and at most 312. At most 1,048,576 blocks are read in all.
 ///
-/// What is kept of a block takes less than eight times its size. At most
+/// For each block, the state keeps less than eight times the block's size. At most
 /// [`MAX_FAULTS`](Self::MAX_FAULTS) faults and as many warnings are kept: less than 1 MiB.
 ///
 /// ```no_run
@@ -61,7 +61,7 @@ pub struct LuoState {
     pub flbs: Vec<FlbState>,
     /// Whether KHO preserves all these pages, as far as could be checked.
     pub preserved: Preserved,
-    /// What is valid but may be fatal or hints at a fault, worst first. At most
+    /// Warnings of state that is valid but may be fatal or hints at a fault, worst first. At most
     /// [`MAX_FAULTS`](Self::MAX_FAULTS), then [how many more](Warning::More).
     pub warnings: Vec<Warning>,
 }
@@ -86,7 +86,8 @@ pub struct SessionState {
 pub struct FileState {
     /// The name of the file's handler in the kernel.
     pub compatible: CompatibleName,
-    /// A value for the handler only. For a memfd, the address of the page that describes it.
+    /// A value that only the handler understands. For a memfd, the address of the page that
+    /// describes it.
     pub data: u64,
     /// The token by which the file is retrieved.
     pub token: u64,
@@ -98,24 +99,24 @@ pub struct FileState {
 pub struct FlbState {
     /// The object's name.
     pub name: CompatibleName,
-    /// A value for the object's owner only.
+    /// A value that only the object's owner understands.
     pub data: u64,
     /// The number of files that depend on the object.
     pub count: u64,
 }
 
-/// What could be read of LUO's state, and everything that is wrong with it.
+/// The part of LUO's state that could be read, and the faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// What could be read.
+    /// The part of the state that could be read.
     ///
-    /// Sessions without a valid name and files without a valid handler are left out. A chain that is
-    /// wrong was read up to the fault.
+    /// Sessions without a valid name and files without a valid handler are left out. A chain that
+    /// is wrong was read up to the fault.
     pub state: LuoState,
-    /// The faults, worst first, and those of the same [severity](StateError::severity) in the order in
-    /// which they were found. At most [`MAX_FAULTS`](LuoState::MAX_FAULTS), then
-    /// [how many more](StateError::More).
+    /// The faults, worst first, and those of the same [severity](StateError::severity) in the order
+    /// in which they were found. At most [`MAX_FAULTS`](LuoState::MAX_FAULTS), then [how many
+    /// more](StateError::More).
     pub faults: Vec<StateError>,
 }
 
@@ -123,7 +124,7 @@ impl Inspection {
     /// Returns the state if there are no faults.
     ///
     /// # Errors
-    /// The worst fault, the first of those if several are equally severe.
+    /// The worst fault; if several are equally severe, the first of them.
     pub fn into_result(self) -> Result<LuoState, StateError> {
         match self.faults.into_iter().next() {
             Some(worst) => Err(worst),

@@ -69,7 +69,7 @@ pub struct KhoNode {
 pub struct KhoTreeError {
     /// The address at which the tree was expected.
     pub addr: PhysAddr,
-    /// What is wrong with it.
+    /// What is wrong with the tree.
     pub kind: KhoTreeErrorKind,
 }
 
@@ -92,12 +92,12 @@ pub enum KhoTreeErrorKind {
     /// The bytes start like a device tree, but can't be parsed as one.
     #[error("malformed device tree: {reason}")]
     Malformed {
-        /// What the parser reports.
+        /// The message of the parser.
         reason: String,
     },
-    /// The root node is not compatible with `kho-v4`, the version that this crate knows.
+    /// The root node is not compatible with `kho-v4`, the supported version.
     #[error(
-        "its root is compatible with {}, but this crate knows \"{KHO_COMPATIBLE}\"",
+        "its root is compatible with {}, but this crate supports \"{KHO_COMPATIBLE}\"",
         match found {
             Some(found) => format!("{found:?}"),
             None => "nothing".to_owned(),
@@ -128,7 +128,7 @@ pub enum KhoTreeErrorKind {
     /// Two nodes have the same name.
     #[error("two nodes are named /{node}")]
     Duplicate {
-        /// The name.
+        /// The name of both nodes.
         node: String,
     },
     /// The address of the map of preserved memory is null. The kernel ignores such a tree.
@@ -159,8 +159,7 @@ impl KhoTree {
     /// This takes two reads of `memory`, together at most 8 bytes and a page.
     ///
     /// # Errors
-    /// There is no device tree of KHO's at `addr`, or its version is not the one that this crate
-    /// knows.
+    /// There is no KHO device tree at `addr`, or its version is not supported.
     pub fn read(memory: &impl ReadMemory, addr: PhysAddr) -> Result<Self, KhoTreeError> {
         Self::read_kind(memory, addr).map_err(|kind| KhoTreeError { addr, kind })
     }
@@ -178,8 +177,8 @@ impl KhoTree {
 
     /// Parses the tree at the start of `bytes`.
     ///
-    /// Bytes after the tree are ignored. The time is proportional to the length of the tree, which is
-    /// at most 64 KiB, the largest page of any machine.
+    /// Bytes after the tree are ignored. The time is proportional to the length of the tree, which
+    /// is at most 64 KiB, the largest page of any machine.
     ///
     /// ```no_run
     /// use kho_luo::KhoTree;
@@ -190,8 +189,7 @@ impl KhoTree {
     /// ```
     ///
     /// # Errors
-    /// The bytes are not a device tree of KHO's, or its version is not the one that this crate
-    /// knows.
+    /// The bytes are not a KHO device tree, or its version is not supported.
     pub fn parse(bytes: &[u8]) -> Result<Self, KhoTreeErrorKind> {
         let (start, _) = bytes.split_first_chunk::<8>().ok_or(KhoTreeErrorKind::NotATree)?;
         let len = total_len(start, MAX_PAGE)?;
@@ -241,18 +239,18 @@ impl KhoTree {
 
     /// Finds KHO's device trees in `range` of `memory`, and returns each with its address.
     ///
-    /// A tree begins at the start of a page. Pages that can't be read, and pages that hold something
-    /// else, are skipped.
+    /// A tree begins at the start of a page. Pages that can't be read, and pages that hold
+    /// something else, are skipped.
     ///
     /// There may be several trees: the one that a kernel was started with is still there while it
-    /// writes its own, and freed pages keep their old contents. The latest is the one whose root has
-    /// the highest [`liveupdate_num`](LuoRoot::liveupdate_num). Nothing distinguishes a tree that the
-    /// kernel wrote from one that somebody else did.
+    /// writes its own, and freed pages keep their old contents. The latest is the one whose root
+    /// has the highest [`liveupdate_num`](LuoRoot::liveupdate_num). Nothing distinguishes a tree
+    /// that the kernel wrote from one that somebody else did.
     ///
     /// # Cost
     ///
-    /// One read for each page that exists, and a second one, of at most a page, for each that starts
-    /// like a device tree. The memory tells which pages exist, by
+    /// One read for each page that exists, and a second one, of at most a page, for each that
+    /// starts like a device tree. The memory tells which pages exist, by
     /// [`next_readable`](ReadMemory::next_readable): in a [`DumpMemory`](kho_block::DumpMemory) the
     /// range may be all addresses, however far apart its pieces are.
     ///
@@ -273,8 +271,8 @@ impl KhoTree {
     }
 }
 
-/// Reads each page of `memory` in `range` that may be readable as a tree. Returns the address of the
-/// page, and the tree or why there is none.
+/// Reads each page of `memory` in `range` that may be readable as a tree. Returns the address of
+/// the page, and the tree or why there is none.
 pub(crate) fn trees<M: ReadMemory>(
     memory: &M,
     range: Range<u64>,

@@ -24,8 +24,8 @@ use crate::state::{FileState, FlbState, Inspection, LuoState, SessionState};
 use crate::tree::{KhoTreeError, KhoTreeErrorKind};
 use crate::warning::Warning;
 
-/// The most blocks and pages that are read in all: 4 GiB with pages of 4 KiB. The format sets no limit
-/// to their number, and a memory may make them up as it is read.
+/// The most blocks and pages that are read in all: 4 GiB with pages of 4 KiB. The format sets no
+/// limit to their number, and a memory may make them up as it is read.
 const MAX_BLOCKS: usize = 1 << 20;
 
 /// [`MAX_BLOCKS`] blocks were read, so reading has to end.
@@ -39,13 +39,13 @@ struct ChainContents<T> {
     complete: bool,
 }
 
-/// How many pages of global objects there are, and how many objects are in them.
+/// The numbers of pages of global objects, and of objects in them.
 struct FlbCounts {
     pages: usize,
     objects: usize,
 }
 
-/// Reads a state, and collects what is wrong with it.
+/// A reader of a state, which collects the faults.
 pub(crate) struct Verifier<'m, M> {
     memory: &'m M,
     faults: Faults<StateError>,
@@ -57,7 +57,7 @@ pub(crate) struct Verifier<'m, M> {
     /// The map in which pages are looked up, while it can be used.
     map: Option<PreservedMap<'m, M>>,
     preserved: Preserved,
-    /// How many pages were looked up and are not preserved.
+    /// The number of pages that were looked up and are not preserved.
     missing: usize,
 }
 
@@ -184,8 +184,8 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
         Ok(true)
     }
 
-    /// Returns whether KHO preserves the page at `addr`. If there is no map to look it up in, it counts
-    /// as preserved.
+    /// Returns whether KHO preserves the page at `addr`. If there is no map to look it up in, it
+    /// counts as preserved.
     fn is_preserved(&mut self, addr: PhysAddr) -> bool {
         let Some(map) = &self.map else { return true };
         let error = match map.block_at(addr) {
@@ -207,8 +207,8 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
 
     /// Reads the entries of a chain up to the first fault.
     ///
-    /// This does not restore the chain as a set, because it has to stop at the first block that belongs
-    /// to something else: so no block is read twice, however many chains lead to it.
+    /// This does not restore the chain as a set, because it has to stop at the first block that
+    /// belongs to something else: so no block is read twice, however many chains lead to it.
     fn read_chain<T: Entry>(
         &mut self,
         head: SetHead<T>,
@@ -264,7 +264,7 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
             self.read_chain(entry.files, StatePart::Files { session: index }, |restore| {
                 error(SessionErrorKind::Files(restore))
             })?;
-        // If the chain is wrong, the number of files that were read does not tell about the count.
+        // If the chain is wrong, the number of files that were read says nothing about the count.
         let found = chain.entries.len();
         if chain.complete && found as u64 != entry.file_count {
             self.fault(error(SessionErrorKind::Count { counted: entry.file_count, found }));
@@ -305,8 +305,8 @@ impl<'m, M: ReadMemory> Verifier<'m, M> {
         Ok(SessionState { name, entry, files, file_blocks: chain.blocks })
     }
 
-    /// Returns whether no known kernel has the handler, and it was not met before. If there are more
-    /// such handlers than are kept, some may count as new twice.
+    /// Returns whether the handler is unknown and was not seen before. If there are more unknown
+    /// handlers than are kept, some may count as new twice.
     fn is_new_unknown_handler(&mut self, handler: CompatibleName) -> bool {
         if FILE_HANDLERS.iter().any(|known| handler == *known) {
             return false;

@@ -1,4 +1,4 @@
-//! What is not a fault in LUO's state, but may go wrong in the new kernel.
+//! Warnings of state that is valid, but may fail in the new kernel.
 
 use kho_block::PhysAddr;
 use thiserror::Error;
@@ -12,8 +12,9 @@ use crate::report::readable_debug;
 #[derive(Clone, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A file has a handler that Linux 7.2 and 7.3 [do not have](FILE_HANDLERS). If the new kernel does
-    /// not have it either, `/dev/liveupdate` can't be opened (`EIO`), and all sessions are lost.
+    /// A file has a handler that Linux 7.2 and 7.3 [do not have](FILE_HANDLERS). If the new kernel
+    /// does not have it either, `/dev/liveupdate` can't be opened (`EIO`), and all sessions are
+    /// lost.
     ///
     /// There is one warning for each such handler.
     #[error(
@@ -33,8 +34,8 @@ pub enum Warning {
     },
     /// A block other than the last one of its chain is not full.
     ///
-    /// Linux fills each block before it links the next, so the block's count may be wrong. The kernel
-    /// relies on the count: sessions beyond it are lost silently.
+    /// Linux fills each block before it links the next, so the block's count may be wrong. The
+    /// kernel relies on the count: sessions beyond it are lost silently.
     #[error(
         "block {position} of {part}, at {addr}, has {count} of {max} entries, but another block \
          follows: Linux fills each block before the next"
@@ -44,33 +45,34 @@ pub enum Warning {
         addr: PhysAddr,
         /// The part of the state to which it belongs.
         part: StatePart,
-        /// Its position in its chain, from 0.
+        /// The position of the block in its chain, from 0.
         position: usize,
-        /// The number of entries that it holds.
+        /// The number of entries in the block.
         count: usize,
         /// The number of entries that fit.
         max: usize,
     },
     /// The search found an older root that has sessions, too.
     ///
-    /// The root with the highest number of live updates was read. In the memory of a running kernel,
-    /// that is the root that the kernel prepares for its successor, which has no sessions yet.
+    /// The root with the highest number of live updates was read. In the memory of a running
+    /// kernel, that is the root that the kernel prepares for its successor, which has no sessions
+    /// yet.
     #[error(
-        "another root of LUO's, at {addr}, of live update {liveupdate_num}, has sessions at {sessions}"
+        "another LUO root, at {addr}, of live update {liveupdate_num}, has sessions at {sessions}"
     )]
     OlderRoot {
         /// The address of the older root.
         addr: PhysAddr,
-        /// Its number of live updates.
+        /// The number of live updates in the older root.
         liveupdate_num: u64,
-        /// The address of its first block of sessions.
+        /// The address of the older root's first block of sessions.
         sessions: PhysAddr,
     },
-    /// The search skipped a KHO device tree, or a root of LUO's, of another version. It may be the one
-    /// that the new kernel uses.
-    #[error("passed over: {0}")]
+    /// The search skipped a KHO device tree or a LUO root whose version is not supported. It may be
+    /// the one that the new kernel uses.
+    #[error("skipped: {0}")]
     OtherVersion(Box<StateError>),
-    /// More warnings were found than are listed. None is worse than those that are.
+    /// There are more warnings than are listed. They are no worse than the listed ones.
     #[error("{count} more warnings")]
     More {
         /// The number of warnings that are not listed.

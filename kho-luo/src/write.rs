@@ -16,7 +16,7 @@ pub enum WriteSessionsError {
     /// Two sessions have the same name.
     #[error("two sessions are named \"{name}\"")]
     DuplicateName {
-        /// The name.
+        /// The name of both sessions.
         name: SessionName,
     },
     /// Two files of a session have the same token.
@@ -24,7 +24,7 @@ pub enum WriteSessionsError {
     DuplicateToken {
         /// The name of the session.
         session: SessionName,
-        /// The token.
+        /// The token of both files.
         token: u64,
     },
     /// The name of a file's handler is empty or not terminated.
@@ -52,12 +52,13 @@ pub enum WriteSessionsError {
 
 /// Writes sessions and their files as LUO does, and hands over the blocks that hold them.
 ///
-/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the head that
-/// is returned in [`LuoRoot::sessions`](crate::LuoRoot::sessions).
+/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the head
+/// that is returned in [`LuoRoot::sessions`](crate::LuoRoot::sessions).
 ///
-/// The blocks for the files of the first session are allocated first, then those for the files of the
-/// second, and so on. The blocks for the sessions come last. A [`PageMemory`](kho_block::PageMemory)
-/// gives its pages out in the order in which they were added, so it decides where each block is.
+/// The blocks for the files of the first session are allocated first, then those for the files of
+/// the second, and so on. The blocks for the sessions come last. A
+/// [`PageMemory`](kho_block::PageMemory) gives its pages out in the order in which they were added,
+/// so it decides where each block is.
 ///
 /// ```
 /// use kho_block::{HeapMemory, PhysAddr};
@@ -73,14 +74,15 @@ pub enum WriteSessionsError {
 /// ```
 ///
 /// # Errors
-/// Two sessions have the same name, two files of a session have the same token, the name of a handler
-/// is invalid, or the memory has too few blocks. Nothing has been written then.
+/// Two sessions have the same name, two files of a session have the same token, the name of a
+/// handler is invalid, or the memory has too few blocks. Nothing has been written then.
 pub fn write_sessions<'f, M: BlockMemory>(
     memory: &M,
     sessions: impl IntoIterator<Item = (SessionName, &'f [LuoFile])>,
 ) -> Result<SetHead<LuoSession>, WriteSessionsError> {
     let mut names = HashSet::new();
-    // The sets stay owned until everything is written: on an error, dropping them frees their blocks.
+    // The sets stay owned until everything is written: on an error, dropping them frees their
+    // blocks.
     let mut written: Vec<(SessionName, BlockSet<LuoFile, &M>)> = Vec::new();
     for (session, files) in sessions {
         if !names.insert(session) {
@@ -167,8 +169,8 @@ readable_debug!(WriteSessionsError, WriteFlbsError);
 
 /// Writes global objects as LUO does, into contiguous pages. Linux 7.2 uses one page.
 ///
-/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the address of
-/// the pages in [`LuoRoot::flbs`](crate::LuoRoot::flbs).
+/// To let the new kernel or [`LuoState::read`](crate::LuoState::read) find them, store the address
+/// of the pages in [`LuoRoot::flbs`](crate::LuoRoot::flbs).
 ///
 /// ```
 /// use kho_luo::{CompatibleName, LuoFlb, write_flbs};
@@ -180,8 +182,8 @@ readable_debug!(WriteSessionsError, WriteFlbsError);
 /// ```
 ///
 /// # Errors
-/// `pages` is not a whole number of pages, the objects don't fit, a name is invalid or used twice, or
-/// no file depends on one of the objects. Nothing has been written then.
+/// `pages` is not a whole number of pages, the objects don't fit, a name is invalid or used twice,
+/// or no file depends on one of the objects. Nothing has been written then.
 pub fn write_flbs(
     pages: &mut [u8],
     page_size: usize,

@@ -1,5 +1,5 @@
-//! `fn main() -> Result<(), Box<dyn Error>>` prints the `Debug` form of an error: that of every error
-//! is its text. No error repeats the text of its source.
+//! `fn main() -> Result<(), Box<dyn Error>>` prints the `Debug` form of an error: that of every
+//! error is its text. No error repeats the text of its source.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
@@ -84,7 +84,7 @@ fn every_error_is_readable() {
 
     let no_session = Session::from_fd(io::pipe().unwrap().0.into()).unwrap_err();
     checked.check(no_session);
-    // Where the device exists, it refuses an empty name.
+    // If the device exists, it refuses an empty name.
     let refused = match LiveUpdate::open() {
         Ok(luo) => luo.create_session("").unwrap_err(),
         Err(error) => error,

@@ -16,7 +16,7 @@ struct Counter {
     value: u64,
 }
 
-/// The same layout in bytes, with another meaning.
+/// An entry with the size of the other one, but another meaning.
 #[derive(Clone, Copy, Debug, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "counter", version = 2)]

@@ -1,4 +1,4 @@
-//! Sets `cfg(kho_linux)` where kho-linux-c has the kernel's C code.
+//! Sets `cfg(kho_linux)` if kho-linux-c has the kernel's C code.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

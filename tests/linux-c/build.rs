@@ -1,10 +1,9 @@
-//! Compiles the kernel's `kho_block.c`, unmodified, against the shim; or says why it can't.
+//! Compiles the kernel's `kho_block.c`, unmodified, against the shim, or says why it can't.
 //!
-//! There are two libraries: one for tests, on a machine that checks every address, with pages of any
-//! size; and one for benches, where an address is a pointer and a page has 4 KiB. One library that
-//! looks up at run time which of the two it is takes 3 % more instructions to restore 10,000 entries.
-//! Without link-time optimisation each call from `c/` into `kho_block.c` is a call, as it is in the
-//! kernel.
+//! There are two libraries: one for tests, on a machine that checks every address, with pages of
+//! any size; and one for benches, where an address is a pointer and a page has 4 KiB. A single
+//! library that decides at run time takes 3 % more instructions to restore 10,000 entries. Without
+//! link-time optimisation each call from `c/` into `kho_block.c` is a call, as it is in the kernel.
 //!
 //! Reads the cache that `kho-linux-source` fills. Never touches the network.
 
@@ -15,7 +14,7 @@ use std::{env, fs};
 const SOURCE: &str = "kernel/liveupdate/kho_block.c";
 const HEADERS: [&str; 2] = ["include/linux/kho_block.h", "include/linux/kho/abi/block.h"];
 
-/// What `c/host.c` defines.
+/// The functions that `c/host.c` defines.
 const HOST: [&str; 7] = [
     "kho_alloc_preserve",
     "kho_restore_free",
@@ -43,14 +42,15 @@ fn main() {
             compile_for_benches(&tree);
             println!("cargo::rustc-cfg=kho_linux");
             println!("cargo::rustc-env=KHO_LINUX_VERSION={version}");
-            // The build scripts of packages that depend on this one see it as DEP_KHO_BLOCK_C_LINUX.
+            // The build scripts of packages that depend on this one see it as
+            // DEP_KHO_BLOCK_C_LINUX.
             println!("cargo::metadata=linux=1");
         }
         Err(why) => println!("cargo::rustc-env=KHO_LINUX_SKIPPED={why}"),
     }
 }
 
-/// The tree to compile from and what it says it is.
+/// The tree to compile from, and its package and version.
 fn find() -> Result<(PathBuf, String), String> {
     for name in ["KHO_LINUX_SOURCE", "KHO_LINUX_CACHE", "XDG_CACHE_HOME", "HOME"] {
         println!("cargo::rerun-if-env-changed={name}");
@@ -80,8 +80,8 @@ fn find() -> Result<(PathBuf, String), String> {
     Ok((tree, version))
 }
 
-/// On the arena in `src/arena.rs`. All global names but those that Rust calls get a prefix, since the
-/// other library has them too.
+/// On the arena in `src/arena.rs`. All global names but those that Rust calls get a prefix, since
+/// the other library has them too.
 fn compile_for_tests(tree: &Path, page_size: &str) {
     let mut compiler = compiler(tree, page_size);
     for name in kernel_names(tree).iter().map(String::as_str).chain(HOST) {
@@ -90,7 +90,7 @@ fn compile_for_tests(tree: &Path, page_size: &str) {
     compiler.file("c/checked.c").compile("kho_block_checked");
 }
 
-/// On pages that cost as little as they can, of the size that benches measure.
+/// On pages that are as cheap as possible, of the size that benches measure.
 fn compile_for_benches(tree: &Path) {
     compiler(tree, "4096")
         .define("SHIM_IDENTITY_MAP", None)
@@ -98,7 +98,8 @@ fn compile_for_benches(tree: &Path) {
         .compile("kho_block_timed");
 }
 
-/// A compiler of `kho_block.c` and `c/host.c` against the shim's headers, with the kernel's own flags.
+/// A compiler of `kho_block.c` and `c/host.c` against the shim's headers, with the kernel's own
+/// flags.
 fn compiler(tree: &Path, page_size: &str) -> cc::Build {
     let mut compiler = cc::Build::new();
     compiler
@@ -109,8 +110,8 @@ fn compiler(tree: &Path, page_size: &str) -> cc::Build {
         .define("SHIM_PAGE_SIZE", format!("{page_size}UL").as_str())
         .define("KBUILD_MODNAME", "\"kho_block\"")
         .std("gnu11")
-        // The kernel's code is not position independent; what a program can have that is nearest
-        // calls and inlines as freely.
+        // The kernel's code is not position independent. `-fPIE` is the nearest that a program can
+        // have: it calls and inlines as freely.
         .pic(false)
         .flag("-fPIE")
         .flag("-fno-strict-aliasing")

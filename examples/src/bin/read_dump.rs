@@ -4,13 +4,13 @@
 //! cargo run -p kho-examples --bin read_dump [DUMP HEAD]
 //! ```
 //!
-//! A dump is a file of records, each a physical address (`u64`, little endian) and the 4096 bytes of
-//! the page there. HEAD is the address of the first block of sessions, such as `0x69f000`. Without
-//! arguments the program reads the dump that comes with it, captured from Linux 7.2 at the moment of a
-//! handover.
+//! A dump is a file of records, each a physical address (`u64`, little endian) and the 4096 bytes
+//! of the page there. HEAD is the address of the first block of sessions, such as `0x69f000`.
+//! Without arguments the program reads the dump that comes with it, captured from Linux 7.2 at the
+//! moment of a handover.
 //!
-//! The dump is not trusted. Whatever is in it, the program prints a listing or an error that names the
-//! block, and reads each page at most once. It exits with 1 if any session can't be read.
+//! The dump is not trusted. For any content the program prints a listing, or an error that names
+//! the block, and it reads each page at most once. It exits with 1 if any session can't be read.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -51,8 +51,8 @@ struct PreservedFile {
 
 /// List the sessions of Linux's Live Update Orchestrator in captured physical memory
 ///
-/// A dump is a file of records, each a physical address (u64, little endian) and the 4096 bytes of the
-/// page there. Without arguments, the dump that comes with this example is read.
+/// A dump is a file of records, each a physical address (u64, little endian) and the 4096 bytes of
+/// the page there. Without arguments, the dump that comes with this example is read.
 #[derive(Parser)]
 struct Args {
     /// File of pages, each with its address
@@ -174,8 +174,8 @@ fn list(dump: &DumpMemory<'_>, head: SetHead<Session>, out: &mut impl Write) -> 
 
 /// Reads the files of a session: a set whose head is a field of the session's entry.
 ///
-/// A chain may be valid by itself and still lead into that of another session. It is walked block by
-/// block so that each block is read once: thousands of sessions could share one long chain.
+/// A chain may be valid by itself and still lead into that of another session. It is walked block
+/// by block so that each block is read once: thousands of sessions could share one long chain.
 fn read_files(
     dump: &DumpMemory<'_>,
     session: &Session,
@@ -208,7 +208,8 @@ fn text(field: &[u8]) -> String {
 
 /// Parses an address in hexadecimal, with or without `0x`, or in decimal.
 ///
-/// Without `0x` it is taken as hexadecimal if a page begins there, that is, if it ends in three zeros.
+/// Without `0x` it is taken as hexadecimal if a page begins there, that is, if it ends in three
+/// zeros.
 fn parse_address(text: &str) -> Result<PhysAddr, &'static str> {
     let parse = |digits: &str, radix| {
         // `from_str_radix` would accept a sign.

@@ -1,4 +1,4 @@
-//! Why a request to LUO failed: one error, and one table of what each error number means.
+//! The error of a request to LUO, and the table of what each error number means.
 
 use core::fmt;
 
@@ -10,8 +10,8 @@ use crate::report::readable_debug;
 
 /// The error of a request to the Live Update Orchestrator of the running kernel.
 ///
-/// It says which [operation](LiveUpdateOperation) failed and [why](LiveUpdateErrorKind). The same error
-/// number has different causes in different operations: each has a kind of its own.
+/// It says which [operation](LiveUpdateOperation) failed and [why](LiveUpdateErrorKind). The same
+/// error number has different causes in different operations: each has a kind of its own.
 ///
 /// ```no_run
 /// use kho_luo::{LiveUpdate, LiveUpdateErrorKind};
@@ -33,7 +33,7 @@ use crate::report::readable_debug;
 pub struct LiveUpdateError {
     /// The request that failed.
     pub operation: LiveUpdateOperation,
-    /// Why it failed.
+    /// Why the request failed.
     pub kind: LiveUpdateErrorKind,
     /// The system's error number, or `None` if the kernel was not asked or reported success.
     pub errno: Option<i32>,
@@ -65,41 +65,42 @@ pub enum LiveUpdateOperation {
 pub enum LiveUpdateErrorKind {
     /// The kernel has no such device.
     #[error(
-        "there is no such device: it takes Linux 6.19 or later (7.2 for the format that this crate \
-         reads) built with CONFIG_KEXEC_HANDOVER, CONFIG_LIVEUPDATE and, for memfds, \
-         CONFIG_LIVEUPDATE_MEMFD, booted with kho=on liveupdate=on"
+        "there is no such device: it requires Linux 6.19 or later (7.2 for the format that this crate \
+         reads), built with CONFIG_KEXEC_HANDOVER, CONFIG_LIVEUPDATE and, for memfds, \
+         CONFIG_LIVEUPDATE_MEMFD, and booted with kho=on liveupdate=on"
     )]
     NoDevice,
     /// The device is already open, here or in another process. It can be open only once (`EBUSY`).
     #[error("it is already open, and can be open only once (EBUSY)")]
     DeviceBusy,
-    /// The kernel could not restore what the previous kernel handed over, and can't until the next boot
-    /// (`EIO`).
+    /// The kernel could not restore what the previous kernel handed over, and can't until the next
+    /// boot (`EIO`).
     #[error(
         "the kernel could not restore the sessions that were handed over (EIO); its log says why, and \
          only a reboot helps"
     )]
     NotRestored,
     /// The process may not open the device (`EACCES`, `EPERM`).
-    #[error("this process does not have the permission")]
+    #[error("this process lacks the permission")]
     NotPermitted,
     /// The given name is not a valid name of a session. The kernel was not asked.
-    #[error("not the name of a session: {0}")]
+    #[error("invalid session name: {0}")]
     InvalidName(NameError),
-    /// A session with this name exists (`EEXIST`).
-    #[error("a session with this name exists (EEXIST)")]
+    /// A session with this name already exists (`EEXIST`).
+    #[error("a session with this name already exists (EEXIST)")]
     SessionExists,
-    /// There are already as many sessions as can be handed over: 510,000 with pages of 4 KiB (`ENOSPC`).
+    /// There are already as many sessions as can be handed over: 510,000 with pages of 4 KiB
+    /// (`ENOSPC`).
     #[error("there are already as many sessions as can be handed over (ENOSPC)")]
     TooManySessions,
     /// No session with this name was handed over, or it has been finished and closed (`ENOENT`).
-    #[error("no session with this name was handed over, or it is finished (ENOENT)")]
+    #[error("no session with this name was handed over, or it has been finished (ENOENT)")]
     UnknownSession,
     /// The session has been retrieved already, and is still open somewhere (`EINVAL`).
-    #[error("the session is already retrieved (EINVAL)")]
+    #[error("the session has already been retrieved (EINVAL)")]
     SessionAlreadyRetrieved,
     /// The session already has a file with this token (`EEXIST`).
-    #[error("the session has a file with this token (EEXIST)")]
+    #[error("the session already has a file with this token (EEXIST)")]
     TokenInUse,
     /// The file is already preserved, in this session or another (`EBUSY`).
     #[error("the file is already preserved (EBUSY)")]
@@ -107,19 +108,19 @@ pub enum LiveUpdateErrorKind {
     /// The descriptor is not open, or was opened with `O_PATH` (`EBADF`).
     #[error("not the descriptor of an open file (EBADF)")]
     BadDescriptor,
-    /// The kernel can't preserve this kind of file (`ENOENT`). Among these are memfds of huge pages, and
-    /// files with a name in a file system.
+    /// The kernel can't preserve this kind of file (`ENOENT`). Among these are memfds of huge
+    /// pages, and files with a name in a file system.
     #[error("the kernel can't preserve this kind of file (ENOENT)")]
     NoHandler,
     /// The session already has as many files as can be handed over: 630,000 with pages of 4 KiB
     /// (`ENOSPC`).
-    #[error("the session has as many files as can be handed over (ENOSPC)")]
+    #[error("the session already has as many files as can be handed over (ENOSPC)")]
     TooManyFiles,
     /// The memfd has more pages than can be handed over (`EFBIG`).
     #[error("the file is too large to be handed over (EFBIG)")]
     FileTooLarge,
-    /// The file has a property that the kernel can't hand over or does not know, such as a memfd's seal
-    /// (`EOPNOTSUPP`).
+    /// The file has a property that the kernel can't hand over or does not support, such as a seal
+    /// of a memfd (`EOPNOTSUPP`).
     #[error("the kernel does not support a property of the file, such as a seal (EOPNOTSUPP)")]
     UnsupportedFile,
     /// The session was retrieved, not created, so no file can be preserved in it (`EINVAL`). The
@@ -129,8 +130,8 @@ pub enum LiveUpdateErrorKind {
     /// The session has no file with this token, or is finished (`ENOENT`).
     #[error("the session has no file with this token (ENOENT)")]
     UnknownToken,
-    /// The session was created, not retrieved, so no file can be retrieved from it; or what was handed
-    /// over for the file is damaged (`EINVAL`).
+    /// The session was created, not retrieved, so no file can be retrieved from it; or what was
+    /// handed over for the file is damaged (`EINVAL`).
     #[error(
         "the session was created, not retrieved, or what was handed over for the file is damaged \
          (EINVAL)"
@@ -139,18 +140,19 @@ pub enum LiveUpdateErrorKind {
     /// The memory of the file could not be restored (`EIO`).
     #[error("the memory of the file could not be restored (EIO)")]
     FileNotRestored,
-    /// A file of the session is not ready, for example because it has to be retrieved first (`EBUSY`).
+    /// A file of the session is not ready, for example because it has to be retrieved first
+    /// (`EBUSY`).
     #[error("a file of the session is not ready to be finished (EBUSY)")]
     FileNotReady,
     /// The session was created, not retrieved. Close it to end it (`EINVAL`).
     #[error("the session was created, not retrieved (EINVAL)")]
     SessionWasCreated,
-    /// The kernel answered with something that is not the name of a session.
-    #[error("the kernel's answer is not the name of a session: {0}")]
+    /// The kernel returned bytes that are not a valid name of a session.
+    #[error("the kernel returned an invalid session name: {0}")]
     InvalidAnswer(NameError),
-    /// The kernel does not know this request (`ENOTTY`), because it is older than the request. To a
-    /// request with a number past its last one, Linux answers `EINVAL`.
-    #[error("the kernel does not know this request")]
+    /// The kernel does not support this request, because it is older (`ENOTTY`). For a request
+    /// number past the last one, Linux returns `EINVAL`.
+    #[error("the kernel does not support this request")]
     UnknownRequest,
     /// The kernel is older than the structure it was given, and would have to ignore part of it
     /// (`E2BIG`).
@@ -162,20 +164,20 @@ pub enum LiveUpdateErrorKind {
     /// A field of the request is invalid (`EINVAL`).
     #[error("invalid argument (EINVAL)")]
     InvalidArgument,
-    /// What the request names does not exist (`ENOENT`).
-    #[error("the kernel does not have what the request names (ENOENT)")]
+    /// The object that the request names does not exist (`ENOENT`).
+    #[error("what the request names does not exist (ENOENT)")]
     NotFound,
     /// The kernel has no memory left (`ENOMEM`).
     #[error("the kernel is out of memory (ENOMEM)")]
     OutOfMemory,
-    /// A number is too large for the kernel (`EOVERFLOW`).
-    #[error("a number is too large for the kernel (EOVERFLOW)")]
+    /// A number in the request is too large for the kernel (`EOVERFLOW`).
+    #[error("a number in the request is too large for the kernel (EOVERFLOW)")]
     Overflow,
-    /// The process has as many open files as it may (`EMFILE`).
-    #[error("the process has as many open files as it may (EMFILE)")]
+    /// The process has reached its limit of open files (`EMFILE`).
+    #[error("this process has too many open files (EMFILE)")]
     TooManyOpenFiles,
-    /// The system has as many open files as it may (`ENFILE`).
-    #[error("the system has as many open files as it may (ENFILE)")]
+    /// The system has reached its limit of open files (`ENFILE`).
+    #[error("the system has too many open files (ENFILE)")]
     SystemFileLimit,
     /// Another reason, such as one that the file's handler in the kernel reports. See
     /// [`errno`](LiveUpdateError::errno).
@@ -185,15 +187,15 @@ pub enum LiveUpdateErrorKind {
 
 readable_debug!(LiveUpdateError, LiveUpdateErrorKind);
 
-/// What an error number means in one operation.
+/// The meanings of error numbers that differ between operations.
 ///
-/// Where a number has several causes in one operation, the kind names them all.
+/// If a number has several causes in one operation, its kind names them all.
 #[rustfmt::skip]
 const MEANINGS: &[(LiveUpdateOperation, Errno, LiveUpdateErrorKind)] = {
     use LiveUpdateErrorKind as Kind;
     use LiveUpdateOperation as Op;
     &[
-        // open(2): a device node without a driver is no device, either.
+        // open(2): a device node without a driver is not a device either.
         (Op::Open, Errno::NOENT, Kind::NoDevice),
         (Op::Open, Errno::NODEV, Kind::NoDevice),
         (Op::Open, Errno::NXIO, Kind::NoDevice),
@@ -227,9 +229,10 @@ const MEANINGS: &[(LiveUpdateOperation, Errno, LiveUpdateErrorKind)] = {
     ]
 };
 
-/// What an error number means in operations for which it is not in [`MEANINGS`].
+/// The meanings of error numbers in operations for which [`MEANINGS`] does not list them.
 ///
-/// Source: Linux 7.2, `include/uapi/linux/liveupdate.h`; for `ENOMEM`, `EMFILE` and `ENFILE`, open(2).
+/// Source: Linux 7.2, `include/uapi/linux/liveupdate.h`; for `ENOMEM`, `EMFILE` and `ENFILE`,
+/// open(2).
 const COMMON_MEANINGS: &[(Errno, LiveUpdateErrorKind)] = {
     use LiveUpdateErrorKind as Kind;
     &[

@@ -1,7 +1,7 @@
-//! The requests as the kernel defines them, and the one place where they are made.
+//! The requests as the kernel defines them, and the only code that makes them.
 //!
-//! Each argument begins with its size. The number of a request is made by `_IO`, without a size or a
-//! direction.
+//! Each argument begins with its size. The number of a request is made by `_IO`, without a size or
+//! a direction.
 //!
 //! Source: Linux 7.2, `include/uapi/linux/liveupdate.h`.
 #![allow(unsafe_code)]
@@ -114,7 +114,7 @@ impl GetName {
     }
 }
 
-/// Returns the size of `T` as the kernel is told it.
+/// Returns the size of `T` as it is passed to the kernel.
 #[allow(clippy::cast_possible_truncation)] // Checked at compile time.
 const fn size<T>() -> u32 {
     const { assert!(size_of::<T>() <= u32::MAX as usize) };
@@ -124,8 +124,8 @@ const fn size<T>() -> u32 {
 /// The argument of a request.
 ///
 /// # Safety
-/// The type is the C structure that the kernel reads and writes for this number: `repr(C)`, with the
-/// same fields, valid for every bit pattern. Its first field is its size, which `new` sets.
+/// The type is the C structure that the kernel reads and writes for this number: `repr(C)`, with
+/// the same fields, valid for every bit pattern. Its first field is its size, which `new` sets.
 pub(super) unsafe trait Argument {
     const NUMBER: u8;
     const OPERATION: LiveUpdateOperation;
@@ -193,8 +193,8 @@ unsafe impl<T: Argument> Ioctl for Request<'_, T> {
 /// A descriptor that takes these requests.
 ///
 /// # Invariants
-/// It is a descriptor of the device or of a session, so LUO answers the requests. (In tests it may be
-/// a descriptor of a file that takes no requests.)
+/// It is a descriptor of the device or of a session, so LUO answers the requests. (In tests it may
+/// be a descriptor of a file that takes no requests.)
 #[derive(Debug)]
 pub(super) struct LuoFd(OwnedFd);
 
@@ -274,14 +274,14 @@ impl AsFd for LuoFd {
     }
 }
 
-/// How the link of a session in `/proc/self/fd` begins, before the session's name.
+/// The start of the link of a session in `/proc/self/fd`, which the session's name follows.
 const SESSION_LINK: &[u8] = b"anon_inode:[luo_session] ";
 
 /// The argument of a request that is answered with a new descriptor.
 ///
 /// # Safety
-/// After the request has succeeded, `fd` returns what the kernel stored: a descriptor that nobody else
-/// owns.
+/// After the request has succeeded, `fd` returns what the kernel stored: a descriptor that nobody
+/// else owns.
 pub(super) unsafe trait Answer: Argument {
     fn fd(&self) -> i32;
 }
@@ -314,8 +314,8 @@ unsafe impl SessionAnswer for RetrieveSession {}
 mod tests {
     use super::*;
 
-    /// Worked out by hand from the header: `_IO(0xBA, nr)` has direction 0 and size 0 in the upper 16
-    /// bits, then the type, then the number.
+    /// Worked out by hand from the header: `_IO(0xBA, nr)` has direction 0 and size 0 in the upper
+    /// 16 bits, then the type, then the number.
     #[test]
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     fn opcodes_match_the_header() {

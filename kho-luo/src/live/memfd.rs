@@ -99,7 +99,7 @@ impl MemfdHead {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// The file can't be read or written, or is not such a memfd.
+    /// The file can't be read or written, or is not a memfd of blocks.
     #[error(transparent)]
     Memfd(#[from] MemfdError),
     /// The file is too short for a head.
@@ -111,26 +111,28 @@ pub enum HeadError {
     /// The file does not begin with a head.
     #[error("the file does not begin with the head of a set")]
     NoHead,
-    /// The head has another version.
-    #[error("the head has version {found}, but this crate knows {}", MemfdHead::VERSION)]
+    /// The version of the head is not supported.
+    #[error("the head has version {found}, but this crate supports {}", MemfdHead::VERSION)]
     Version {
         /// The version that was found.
         found: u32,
     },
-    /// The blocks of the file have another size.
+    /// The blocks of the file do not have the expected size.
     #[error("the file has blocks of {found} bytes, but {expected} were expected")]
     BlockSize {
         /// The size in the head.
         found: u32,
-        /// The size that was expected.
+        /// The expected size.
         expected: u32,
     },
-    /// The set has other entries, or another version of them.
-    #[error("the layout of the entries, {found:?}, is not that of {expected:?} in this program")]
+    /// The entries of the set do not have the expected layout.
+    #[error(
+        "the entries in the file, {found:?}, do not have the layout of {expected:?} in this program"
+    )]
     Entries {
         /// The name of the entries in the file.
         found: String,
-        /// The name of the entries that were expected.
+        /// The name of the expected entries.
         expected: &'static str,
     },
 }
@@ -168,7 +170,7 @@ pub enum RetrieveMemfdError {
     /// The file can't be retrieved from the session.
     #[error(transparent)]
     Retrieve(#[from] LiveUpdateError),
-    /// The file does not begin with the head of such a set.
+    /// The file does not begin with the head of a set of the expected entries.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The file can't be opened as a memory of blocks.
@@ -277,15 +279,15 @@ fn system(call: &'static str, errno: Errno) -> MemfdError {
 
 /// Preserves and retrieves a [`MemfdMemory`] together with the head of a set in it.
 impl Session {
-    /// Seals a memfd of blocks against every change, and preserves it together with the head of the set
-    /// that was handed over in it.
+    /// Seals a memfd of blocks against every change, and preserves it together with the head of the
+    /// set that was handed over in it.
     ///
-    /// The new kernel keeps the seals. So the successor can view the set in place, no matter who else
-    /// has had the file.
+    /// The new kernel keeps the seals. So the successor can view the set in place, no matter who
+    /// else has had the file.
     ///
-    /// The sealed memfd that is returned can be used to view the set. It may be dropped, because the
-    /// session holds the file. For what a session does to the holes and the length of a memfd, see
-    /// [`preserve_fd`](Self::preserve_fd).
+    /// The sealed memfd that is returned can be used to view the set. It may be dropped, because
+    /// the session holds the file. For what a session does to the holes and the length of a memfd,
+    /// see [`preserve_fd`](Self::preserve_fd).
     ///
     /// ```no_run
     /// use kho_block::{BlockSet, MemfdMemory, SetView};
@@ -334,12 +336,12 @@ impl Session {
         }
     }
 
-    /// Retrieves a memfd of blocks that was preserved [sealed](Self::preserve_sealed_memfd), and the
-    /// head of its set.
+    /// Retrieves a memfd of blocks that was preserved [sealed](Self::preserve_sealed_memfd), and
+    /// the head of its set.
     ///
     /// # Errors
-    /// The file can't be [retrieved](Self::retrieve_fd), is not sealed, or does not begin with the head
-    /// of a set of `T`.
+    /// The file can't be [retrieved](Self::retrieve_fd), is not sealed, or does not begin with the
+    /// head of a set of `T`.
     pub fn retrieve_sealed_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         token: u64,
@@ -349,16 +351,16 @@ impl Session {
         Ok((SealedMemfd::open_with_block_size(fd)?, head))
     }
 
-    /// Preserves a memfd of blocks without sealing it, together with the head of the set that was handed
-    /// over in it. The successor can write in it.
+    /// Preserves a memfd of blocks without sealing it, together with the head of the set that was
+    /// handed over in it. The successor can write in it.
     ///
-    /// Returns the file, no longer mapped. It may be dropped, because the session holds the file. As
-    /// long as it does, the length of the file is frozen: reserve the blocks that the successor will
-    /// need before. Blocks that were never used take memory from now on, because the session
+    /// Returns the file, no longer mapped. It may be dropped, because the session holds the file.
+    /// As long as it does, the length of the file is frozen: reserve the blocks that the successor
+    /// will need before. Blocks that were never used take memory from now on, because the session
     /// [fills holes](Self::preserve_fd).
     ///
-    /// The file must be executable, which [`MemfdMemory`] makes it if the system allows that. Otherwise
-    /// the successor gets it [sealed](Self::preserve_fd) and can only view it.
+    /// The file must be executable, which [`MemfdMemory`] makes it if the system allows that.
+    /// Otherwise the successor gets it [sealed](Self::preserve_fd) and can only view it.
     ///
     /// ```no_run
     /// use kho_block::{BlockSet, MemfdMemory};
@@ -381,7 +383,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// The head can't be stored, or the session does not accept the file. The error gives the file back.
+    /// The head can't be stored, or the session does not accept the file. The error gives the file
+    /// back.
     pub fn preserve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
@@ -398,21 +401,21 @@ impl Session {
         }
     }
 
-    /// Retrieves a memfd of blocks that was preserved [unsealed](Self::preserve_memfd), and the head of
-    /// its set.
+    /// Retrieves a memfd of blocks that was preserved [unsealed](Self::preserve_memfd), and the
+    /// head of its set.
     ///
     /// Every block is preserved. Restore the set and the sets nested in it, then
     /// [free the other blocks](MemfdMemory::free_preserved). The file can grow again.
     ///
     /// # Errors
-    /// The file can't be [retrieved](Self::retrieve_fd), is sealed, or does not begin with the head of
-    /// a set of `T`. A file that must not be executed [is sealed](Self::preserve_fd): use
+    /// The file can't be [retrieved](Self::retrieve_fd), is sealed, or does not begin with the head
+    /// of a set of `T`. A file that must not be executed [is sealed](Self::preserve_fd): use
     /// [`retrieve_sealed_memfd`](Self::retrieve_sealed_memfd) for it.
     ///
     /// # Safety
     /// The same as for [`MemfdMemory::from_fd`]: nobody else writes in the file until the memory is
-    /// dropped (invariant I4 of `kho_block`). Whoever has this session can retrieve the file again, so
-    /// nobody else may use the session for that.
+    /// dropped (invariant I4 of `kho_block`). The session returns the same file on every call, so
+    /// nobody else may retrieve it from the session.
     pub unsafe fn retrieve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         token: u64,

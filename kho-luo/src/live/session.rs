@@ -12,8 +12,8 @@ use crate::report::readable_debug;
 ///
 /// Files are preserved in a session that was [created](crate::LiveUpdate::create_session), and
 /// retrieved from one that was [retrieved](crate::LiveUpdate::retrieve_session). A session is a
-/// descriptor, which can be passed to another process: to a service manager that keeps it open, or to
-/// the process that needs the files.
+/// descriptor, which can be passed to another process: to a service manager that keeps it open, or
+/// to the process that needs the files.
 ///
 /// # References
 ///
@@ -68,25 +68,27 @@ impl Session {
 
     /// Preserves an open file under a token, by which the new kernel can retrieve it.
     ///
-    /// You choose the token. The session holds the file, so the descriptor may be closed afterwards.
+    /// You choose the token. The session holds the file, so the descriptor may be closed
+    /// afterwards.
     ///
-    /// Linux 7.2 and 7.3 can preserve memfds, except those of huge pages (hugetlb). The new kernel gets
-    /// the memfd's bytes, its length, its seals, and the file position at the time it is started. It
-    /// does not get the name, the mode or `FD_CLOEXEC`. From this call until the session is closed:
+    /// Linux 7.2 and 7.3 can preserve memfds, except those of huge pages (hugetlb). The new kernel
+    /// gets the memfd's bytes, its length, its seals, and the file position at the time it is
+    /// started. It does not get the name, the mode or `FD_CLOEXEC`. From this call until the
+    /// session is closed:
     ///
     /// - **The length is frozen.** Growing, shrinking, `fallocate` and punching a hole fail with
-    ///   `EPERM`, although no seal shows it. Reserve what you will need before this call. The bytes may
-    ///   still change.
-    /// - **Holes are filled.** A sparse file takes memory for its whole length, and this call takes the
-    ///   time to allocate and zero it. All pages are brought into memory and pinned.
+    ///   `EPERM`, although no seal shows it. Reserve what you will need before this call. The bytes
+    ///   may still change.
+    /// - **Holes are filled.** A sparse file takes memory for its whole length, and this call takes
+    ///   the time to allocate and zero it. All pages are brought into memory and pinned.
     /// - **Later seals are lost.** The new kernel gets the seals that the file has at this call.
     ///
-    /// A memfd that must not be executed is sealed against writing in the new kernel. That is a memfd
-    /// made with `MFD_NOEXEC_SEAL`, or any memfd if the sysctl `vm.memfd_noexec` is 1 or more. The reason
-    /// is that its seal `F_SEAL_EXEC` is handed over and its mode is not. The new kernel makes an
-    /// executable file, on which that seal implies `F_SEAL_WRITE`, `F_SEAL_FUTURE_WRITE`,
-    /// `F_SEAL_SHRINK` and `F_SEAL_GROW`. If the successor has to write in the memfd, make it with
-    /// `MFD_EXEC`.
+    /// A memfd that must not be executed is sealed against writing in the new kernel. That is a
+    /// memfd made with `MFD_NOEXEC_SEAL`, or any memfd if the sysctl `vm.memfd_noexec` is 1 or
+    /// more. The reason is that its seal `F_SEAL_EXEC` is handed over and its mode is not. The new
+    /// kernel makes an executable file, on which that seal implies `F_SEAL_WRITE`,
+    /// `F_SEAL_FUTURE_WRITE`, `F_SEAL_SHRINK` and `F_SEAL_GROW`. If the successor has to write in
+    /// the memfd, make it with `MFD_EXEC`.
     ///
     /// ```no_run
     /// use kho_luo::LiveUpdate;
@@ -114,17 +116,18 @@ impl Session {
 
     /// Retrieves a file by the token under which it was preserved.
     ///
-    /// Files can be retrieved in any order. Until the session is finished, each call with the same token
-    /// returns a new descriptor of the same open file. The descriptor is closed on `exec`.
+    /// Files can be retrieved in any order. Until the session is finished, each call with the same
+    /// token returns a new descriptor of the same open file. The descriptor is closed on `exec`.
     ///
     /// A memfd has the bytes, the length and the seals with which it was
-    /// [preserved](Self::preserve_fd). Its position is where it was, not at the start: seek, or read by
-    /// offset. It has no holes. It can grow again, unless it is sealed. A memfd that must not be executed
-    /// is sealed against writing.
+    /// [preserved](Self::preserve_fd). Its position is where it was, not at the start: seek, or
+    /// read by offset. It has no holes. It can grow again, unless it is sealed. A memfd that must
+    /// not be executed is sealed against writing.
     ///
     /// # Errors
-    /// The session has no file with this token, the file can't be restored, or the session was created,
-    /// not retrieved. If the kernel failed to restore a file once, it fails again in the same way.
+    /// The session has no file with this token, the file can't be restored, or the session was
+    /// created, not retrieved. If the kernel failed to restore a file once, it fails again in the
+    /// same way.
     ///
     /// # References
     ///
@@ -138,8 +141,8 @@ impl Session {
     /// Files that have not been retrieved are lost. Closing a retrieved session does the same.
     ///
     /// # Errors
-    /// A file is not ready to be finished, or the session was created, not retrieved. The session is
-    /// unchanged, and you may try again.
+    /// A file is not ready to be finished, or the session was created, not retrieved. The session
+    /// is unchanged, and you may try again.
     ///
     /// # References
     ///
@@ -148,10 +151,10 @@ impl Session {
         self.fd.request(&mut Finish::new())
     }
 
-    /// Returns the session's name, as the kernel tells it.
+    /// Returns the session's name, as the kernel reports it.
     ///
     /// # Errors
-    /// The kernel is too old to know this request.
+    /// The kernel is too old for this request.
     pub fn name(&self) -> Result<SessionName, LiveUpdateError> {
         let mut argument = GetName::new();
         self.fd.request(&mut argument)?;

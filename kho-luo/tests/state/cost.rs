@@ -1,4 +1,5 @@
-//! What a hostile memory can cost. Reads and bytes are counted and compared with the documentation.
+//! The cost of reading a hostile memory. Reads and bytes are counted and compared with the
+//! documentation.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,8 +34,8 @@ fn sessions(count: u64) -> World {
     world
 }
 
-/// A memory in which the files of each session form a cycle at first. Whoever reads the first block
-/// again gets a chain without end.
+/// A memory in which the files of each session form a cycle at first. Reading the first block again
+/// gives a chain without end.
 struct Changing<'a> {
     dump: DumpMemory<'a>,
     asked: RefCell<BTreeMap<u64, u32>>,
@@ -113,7 +114,7 @@ fn pages_of_global_objects_cost_no_reads() {
     assert!(memory.reads.get() <= 3, "{}", memory.reads.get());
 }
 
-/// A chain that is too long is read up to the limit, and gives one fault for each session.
+/// A chain that is too long is read up to the limit. It gives one fault for each session.
 #[test]
 fn a_long_chain_that_many_share_is_read_once() {
     let mut world = sessions(30);
@@ -137,7 +138,8 @@ fn a_long_chain_that_many_share_is_read_once() {
     assert!(memory.reads.get() <= 2 * 10_001 + 2 + 30 * 4, "{}", memory.reads.get());
 }
 
-/// Makes a dump in which the nodes of one tree are also part of 15 others, one on each page before it.
+/// Makes a dump in which the nodes of one tree are also part of 15 others, one on each page before
+/// it.
 fn overlapping(groups: u64) -> DumpMemory<'static> {
     let whole = kho_tree(0x5000);
     let mut bytes = vec![0; 16 * PAGE];
@@ -209,7 +211,8 @@ fn memories_say_what_exists() {
     pages.add_preserved(base, &mut aligned.0).unwrap();
     assert_eq!(KhoTree::scan(&pages, 0..u64::MAX).count(), 1);
 
-    // Memories that allocate. The blocks of the heap have the addresses that they have in the process.
+    // Memories that allocate. The blocks of the heap have the addresses that they have in the
+    // process.
     let heap = HeapMemory::new();
     let _ = preserve_one(&heap);
     ends(heap);

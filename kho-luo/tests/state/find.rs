@@ -68,7 +68,7 @@ fn other_versions_are_named() {
 fn other_device_trees_are_not_named() {
     let machine = tree(&[("compatible", b"linux,dummy-virt\0")], vec![]);
     let said = nothing(&[(0x1000, &machine), (0x2000, &[0xd0, 0x0d, 0xfe, 0xed, 0, 0, 1, 0])]);
-    assert_eq!(said, "from 0x0 to 0xffffffffffffffff no KHO device tree leads to LUO's root");
+    assert_eq!(said, "no KHO device tree from 0x0 to 0xffffffffffffffff leads to LUO's root");
 }
 
 /// If there is a good one, other versions give warnings.
@@ -85,8 +85,8 @@ fn other_versions_beside_a_good_one_give_warnings() {
     assert_eq!(state.sessions.len(), 52);
 }
 
-/// A kernel that was started by a live update prepares the next one. The root that it prepares has no
-/// sessions yet. The root that it was started with may still be there.
+/// A kernel that was started by a live update prepares the next one. The root that it prepares has
+/// no sessions yet. The root that it was started with may still be there.
 #[test]
 fn an_older_root_with_sessions_gives_a_warning() {
     let [capture, _] = captures();

@@ -78,8 +78,9 @@ fn at<M: ReadMemory>(map: &PreservedMap<'_, M>, addr: u64) -> Option<(u64, u64)>
     map.block_at(PhysAddr::new(addr)).unwrap().map(|block| (block.addr.get(), block.len))
 }
 
-/// The words are worked out by hand. Page 0x12345 is bit 0x2345 of the leaf to which the entries 2, 0,
-/// 0, 0 and 2 lead. The two pages at 0x2000 are bit 1 of the leaf to which 1, 0, 0, 0 and 0 lead.
+/// The words are worked out by hand. Page 0x12345 is bit 0x2345 of the leaf to which the entries 2,
+/// 0, 0, 0 and 2 lead. The two pages at 0x2000 are bit 1 of the leaf to which 1, 0, 0, 0 and 0
+/// lead.
 #[test]
 fn a_known_map_is_read() {
     let mut dump = DumpMemory::new();
@@ -335,7 +336,7 @@ fn look_ups_end_after_too_many_missing_pages() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever the tables hold, a look-up takes a bounded number of reads.
+    /// A look-up takes a bounded number of reads, whatever the tables hold.
     #[test]
     fn tables_of_anything(
         changes in vec((any::<Index>(), any::<Index>(), 0..4_u8, any::<u64>(), any::<Index>()), 1..40),

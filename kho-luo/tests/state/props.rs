@@ -1,4 +1,4 @@
-//! Whatever the bytes are, reading gives a state or an error. Reading what was written gives the same.
+//! Any bytes give a state or an error. Sessions that were written are read back unchanged.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -79,7 +79,8 @@ proptest! {
         for (page, word, kind, any, target) in changes {
             let value = value(&world, kind, any, target);
             let page = pages[page.index(pages.len())];
-            // The two words of a header, those of the root, the head and count of a session, a token.
+            // The two words of a header, those of the root, the head and count of a session, a
+            // token.
             let words = [0, 8, 16, 24, 80, 88, 160, 168, 16 + 56];
             world.put_u64(page + words[word.index(words.len())], value);
         }

@@ -1,4 +1,4 @@
-//! What is valid but may be fatal gives a warning. What the kernel writes gives none.
+//! Valid state that may be fatal gives a warning. State that the kernel wrote gives none.
 
 use crate::world::{World, block, captures, file};
 use kho_luo::{LuoState, Severity, StatePart, Warning, abi};
@@ -44,8 +44,8 @@ fn unknown_handlers_give_warnings() {
     assert_eq!(abi::FILE_HANDLERS, ["memfd-v2"]);
 }
 
-/// A block of sessions has the count 20 instead of 51, and another block follows. 31 sessions are lost,
-/// and nothing else shows it.
+/// A block of sessions has the count 20 instead of 51, and another block follows. 31 sessions are
+/// lost, and nothing else shows it.
 #[test]
 fn a_short_block_of_sessions_gives_a_warning() {
     let (mut world, state) = world();
@@ -70,7 +70,8 @@ fn a_short_block_of_sessions_gives_a_warning() {
     assert_eq!(world.read().unwrap().warnings, []);
 }
 
-/// The session's file count shows whether files are lost. So a short block is harmless if it agrees.
+/// The session's file count shows whether files are lost. So a short block is harmless if it
+/// agrees.
 #[test]
 fn a_short_block_of_files_gives_a_warning() {
     let (mut world, state) = world();

@@ -1,4 +1,4 @@
-//! What can't be written as sessions or as global objects.
+//! Sessions and global objects that can't be written give an error.
 
 use kho_block::{PageMemory, PhysAddr, Usage};
 use kho_luo::{

@@ -1,5 +1,5 @@
-//! Any sequence of operations on a set, from any valid chain: the set is what a `Vec` would be, and
-//! so is what its successor finds.
+//! Applies any sequence of operations to a set, from any valid chain. The set, and the set that its
+//! successor restores, must equal a `Vec` to which the same was done.
 #![no_main]
 
 use std::iter;
@@ -26,7 +26,7 @@ fn craft(memory: &Memory, counts: &[usize]) -> (SetHead<Item>, Vec<Item>) {
         unsafe { block.cast().write(header) };
         // SAFETY: a block is larger than its header.
         let first = unsafe { block.add(16) };
-        // SAFETY: so many entries follow the header.
+        // SAFETY: the block has room for these entries after the header.
         unsafe { first.cast().write(entries) };
         items.splice(..0, entries[..*count].iter().copied());
         next = memory.addr_of(block).get();
@@ -123,7 +123,7 @@ fn compare(input: &mut Input<'_>, set: &Set<'_>, model: &[Item]) {
     let at = input.below(model.len() + 2);
     assert_eq!(set.get(at), model.get(at));
     let mut iter = set.iter();
-    // What is left of the model is `start..end`.
+    // The kept part of the model is `start..end`.
     let (mut start, mut end) = (0, model.len());
     for _ in 0..5 {
         let n = input.below(30);

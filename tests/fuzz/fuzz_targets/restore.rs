@@ -1,5 +1,5 @@
-//! Any chain, in a memory that is claimed and in one that is lent: every way to restore it says the
-//! same as a naive walker, and a refused one leaves no trace.
+//! Restores any chain, in a heap and in a dump. Every way to restore it must agree with a naive
+//! walker, and a refused chain must leave no trace.
 #![no_main]
 
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use kho_block_fuzz::{BLOCK, Input, Item, PER_BLOCK};
 use libfuzzer_sys::fuzz_target;
 
 type Heap = HeapMemory<BLOCK>;
-type Image<'a> = DumpMemory<'a, BLOCK>;
+type Dump<'a> = DumpMemory<'a, BLOCK>;
 
-/// Where a link leads, in whatever memory.
+/// Target of a link, independent of the memory.
 #[derive(Clone, Copy)]
 enum To {
     Null,
@@ -71,7 +71,7 @@ impl Plan {
     }
 }
 
-/// The addresses of a plan's blocks in a memory.
+/// The addresses of a plan's blocks in one memory.
 struct Space {
     blocks: Vec<u64>,
     free: u64,
@@ -92,7 +92,8 @@ impl Space {
     }
 }
 
-/// The naive walker: the entries, or the fault as claiming and as reading show it.
+/// Walks a chain naively. Returns the entries, or the fault as it appears when claiming and when
+/// reading.
 fn walk(plan: &Plan, space: &Space) -> Result<Vec<Item>, [Fault; 2]> {
     let known: HashMap<_, _> = space.blocks.iter().zip(0..).map(|(addr, i)| (*addr, i)).collect();
     let mut seen = Vec::new();
@@ -138,14 +139,14 @@ fn walk(plan: &Plan, space: &Space) -> Result<Vec<Item>, [Fault; 2]> {
     Ok(items)
 }
 
-/// Where a chain is bad, and how.
+/// Address, position and kind of a fault in a chain.
 type Fault = (PhysAddr, usize, RestoreErrorKind);
 
 fn fault(error: RestoreError) -> Fault {
     (error.addr, error.position, error.kind)
 }
 
-/// Walks, copies, and whatever `restore` does with what was expected.
+/// Checks that a foreign set and a walk read what is expected.
 fn check_read(plan: &Plan, space: &Space, memory: &impl ReadMemory) {
     let head = SetHead::<Item>::new(PhysAddr::new(space.resolve(plan.head)));
     let expected = walk(plan, space).map_err(|[_, read]| read);
@@ -173,11 +174,11 @@ fn check_read(plan: &Plan, space: &Space, memory: &impl ReadMemory) {
             assert!(late.position >= position);
         }
         (Some(exact), Err(expected)) => assert_eq!(fault(exact), expected),
-        (end, expected) => panic!("{end:?} where {expected:?}"),
+        (end, expected) => panic!("the walk ended with {end:?}, expected {expected:?}"),
     }
 }
 
-fn check_image(plan: &Plan) {
+fn check_dump(plan: &Plan) {
     let blocks = plan.blocks.len() as u64;
     let addr = |number| (number + 3) * BLOCK as u64;
     let space = Space {
@@ -186,17 +187,17 @@ fn check_image(plan: &Plan) {
         owned: addr(blocks + 1),
         keeps_states: false,
     };
-    let mut image = Image::new_with_block_size();
+    let mut dump = Dump::new_with_block_size();
     for (number, addr) in space.blocks.iter().enumerate() {
         let page = plan.page(number, &space);
-        image.insert(PhysAddr::new(*addr), page.to_vec()).unwrap();
+        dump.insert(PhysAddr::new(*addr), page.to_vec()).unwrap();
     }
     let head = SetHead::<Item>::new(PhysAddr::new(space.resolve(plan.head)));
-    let viewed = SetView::restore_with_limit(&image, head, plan.limit)
+    let viewed = SetView::restore_with_limit(&dump, head, plan.limit)
         .map(|view| view.iter().copied().collect::<Vec<_>>());
     let expected = walk(plan, &space).map_err(|[_, read]| read);
     assert_eq!(viewed.map_err(fault), expected);
-    check_read(plan, &space, &image);
+    check_read(plan, &space, &dump);
 }
 
 fn check_heap(plan: &Plan) {
@@ -221,7 +222,7 @@ fn check_heap(plan: &Plan) {
         // SAFETY: allocated above and not used again.
         unsafe { memory.hand_over(iter::once(block)) };
     }
-    // Addresses that are by chance in this heap are no part of the plan.
+    // A plan in which a random address happens to be in this heap is skipped.
     let chance =
         |to: To| matches!(to, To::Raw(addr) if addr.abs_diff(space.owned) < 1 << 20 && addr != 0);
     if chance(plan.head) || plan.blocks.iter().any(|block| chance(block.0)) {
@@ -252,6 +253,6 @@ fn check_heap(plan: &Plan) {
 
 fuzz_target!(|bytes: &[u8]| {
     let plan = Plan::new(&mut Input(bytes));
-    check_image(&plan);
+    check_dump(&plan);
     check_heap(&plan);
 });

@@ -1,7 +1,7 @@
-//! What the program on the host and the agent in the guest have in common. The agent is `/init`.
+//! Code that the program on the host and the agent in the guest share. The agent is `/init`.
 //!
-//! The host boots a kernel, tells the agent to create sessions and files, and starts a second kernel
-//! with kexec. Between the two it stops the machine, and reads or replaces what crosses.
+//! The host boots a kernel, tells the agent to create sessions and files, and starts a second
+//! kernel with kexec. Between the two it stops the machine, and reads or replaces what crosses.
 
 pub mod content;
 pub mod sys;
@@ -27,8 +27,8 @@ pub const INITRD_PATH: &str = "/second/initrd";
 pub const KERNEL_ARGS: &str = "console=ttyS0 earlyprintk=serial,ttyS0 nokaslr no_timer_check \
      kho=on liveupdate=on panic=-1 printk.devkmsg=on loglevel=7";
 
-/// Returns a session's name as a word of a command. Letters, digits, `-`, `_` and `.` stay as they are;
-/// any other byte becomes `%` and two hexadecimal digits.
+/// Returns a session's name as a word of a command. Letters, digits, `-`, `_` and `.` stay as they
+/// are; any other byte becomes `%` and two hexadecimal digits.
 #[must_use]
 pub fn name_to_word(name: &[u8]) -> String {
     name.iter().fold(String::new(), |mut word, byte| {

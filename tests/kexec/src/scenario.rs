@@ -1,4 +1,4 @@
-//! What a scenario is, and the steps that scenarios share.
+//! The type of a scenario, and the steps that scenarios share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::host::deadline::Deadline;
 use crate::host::kernel::Kernel;
 use crate::host::machine::{Machine, Second};
 
-/// What every scenario gets: a kernel to boot, and limits of time.
+/// The arguments of every scenario: a kernel to boot, and time limits.
 pub(crate) struct Context {
     pub(crate) kernel: Kernel,
     pub(crate) initrd: PathBuf,
@@ -97,8 +97,8 @@ pub(crate) fn create(machine: &mut Machine, sessions: &[Expected]) -> Result<()>
 
 /// Reads what LUO has handed over in the stopped machine.
 ///
-/// The tree has to be where the kernel says and be the only one that a scan of all memory finds, and
-/// KHO's map has to have every page of the state.
+/// The tree has to be where the kernel says and be the only one that a scan of all memory finds,
+/// and KHO's map has to have every page of the state.
 pub(crate) fn read_state(machine: &mut Machine) -> Result<LuoState> {
     let tree = machine.kho_device_tree()?;
     let scanned: Vec<PhysAddr> =
@@ -145,8 +145,8 @@ pub(crate) fn check_second_kernel(machine: &mut Machine, sessions: &[Expected]) 
     machine.tell_each("absent", &words(sessions))
 }
 
-/// Beginnings of warnings about clocks, which disagree in QEMU while the host is busy. QEMU's `-icount`
-/// would make them agree, but hangs at times.
+/// Beginnings of warnings about clocks, which disagree in QEMU while the host is busy. QEMU's
+/// `-icount` would make them agree, but hangs at times.
 const CLOCKS: [&str; 7] =
     ["tsc:", "TSC ", "clocksource:", "timekeeping:", "hpet", "APIC ", "..MP-BIOS bug: 8254 timer"];
 

@@ -6,7 +6,7 @@
 
 /*
  * The machine of the tests, in src/host.rs: the arena that the calling thread has entered. It checks
- * and counts all that is done, and runs out of memory when it is told to.
+ * and counts every operation, and can be told to run out of memory.
  */
 
 /* A zeroed page, or null. */

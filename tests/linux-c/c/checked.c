@@ -46,7 +46,7 @@ struct shim_set *shim_new(size_t entry_size)
 	return s;
 }
 
-/* The kernel ends: what it knew of the set is gone, the pages stay. */
+/* The end of a kernel: the set is forgotten, the pages stay. */
 void shim_forget(struct shim_set *s)
 {
 	struct kho_block *block, *after;

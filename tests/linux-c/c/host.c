@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * What kho_block.c expects of a kernel, for whichever machine it runs on.
+ * The functions of a kernel that kho_block.c calls, for any of the machines.
  */
 #include "host.h"
 #include <asm/page.h>

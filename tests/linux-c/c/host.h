@@ -3,8 +3,8 @@
 #define HOST_H
 
 /*
- * The machine that kho_block.c runs on: what host.c asks of it. Which one is decided when this is
- * compiled, so that the one that is measured costs no more than it has to.
+ * The machine that kho_block.c runs on, as host.c calls it. It is chosen at compile time, so that the
+ * one that is measured costs nothing extra.
  */
 #ifdef SHIM_IDENTITY_MAP
 #include "pages.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 
 /*
- * The machine that is measured, as cheap as it can be: pages in one piece, given out in address
- * order, and in that order again once all were freed. A physical address is a pointer (linux/io.h).
+ * The machine that is measured, as cheap as it can be: pages in one piece, allocated in
+ * address order, and again in that order once all were freed. A physical address is a pointer (linux/io.h).
  */
 struct pages {
 	char *base;
@@ -19,11 +19,11 @@ struct pages {
 	void *free;	/* A list of pages before `touched`. */
 };
 
-/* False: there is no memory. */
+/* Returns false if there is no memory. */
 bool pages_init(struct pages *pages, size_t room);
 void pages_exit(struct pages *pages);
 
-/* Which pages kho_block.c allocates from when this thread calls it. */
+/* Sets the pages from which kho_block.c allocates when this thread calls it. */
 void pages_enter(struct pages *pages);
 
 extern _Thread_local struct pages *pages_entered;
@@ -68,7 +68,7 @@ static inline void host_object_free(void)
 {
 }
 
-/* Nothing that is measured goes wrong: what a warning would be about is an error here. */
+/* Nothing may go wrong in a bench, so a warning is an error here. */
 static inline void host_warned(void)
 {
 	abort();

@@ -73,7 +73,7 @@ void bench_clear(struct bench_set *s)
 	kho_block_set_clear(&s->set);
 }
 
-/* Writes slots from the first on; says how many there was room for. */
+/* Writes slots from the first on. Returns how many there was room for. */
 u64 bench_fill(struct bench_set *s, u64 len)
 {
 	struct kho_block_set_it it;
@@ -108,7 +108,7 @@ long bench_blocks(const struct bench_set *s)
 	return s->set.nblocks;
 }
 
-/* The kernel ends: the set has no blocks, the pages stay. Returns the head. */
+/* The end of a kernel: the set has no blocks, the pages stay. Returns the head. */
 u64 bench_hand_over(struct bench_set *s)
 {
 	u64 head = kho_block_set_head_pa(&s->set);
@@ -120,7 +120,7 @@ u64 bench_hand_over(struct bench_set *s)
 	return head;
 }
 
-/* Into a set without blocks, of the same pages. */
+/* Restores a chain into a set without blocks, on the same pages. */
 int bench_restore(struct bench_set *s, u64 head)
 {
 	pages_enter(&s->pages);

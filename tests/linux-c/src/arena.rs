@@ -19,15 +19,16 @@ const PHYS_BASE: u64 = 0x1_0000_0000;
 
 /// Pages that kho-block and the C code share.
 ///
-/// Physical addresses are scattered, with holes between them. Pages that are neighbours in the process
-/// are not at neighbouring physical addresses, and pages are not allocated in the order of addresses.
+/// Physical addresses are scattered, with holes between them. Pages that are neighbours in the
+/// process are not at neighbouring physical addresses, and pages are not allocated in the order of
+/// addresses.
 ///
 /// # Invariants
 /// - **P1** `base` points to `pages + 1` initialised pages, allocated with `layout`. The last one
 ///   belongs to nobody, so that C may look past the end of any page.
-/// - **P2** C reaches no page that kho-block owns: `virt` refuses its address, and C keeps no pointer
-///   to one. So a page that C has had goes to nobody else until [`reset`](Self::reset), which no set
-///   outlives, unless the last C set that lists the page has handed it over.
+/// - **P2** C reaches no page that kho-block owns: `virt` refuses its address, and C keeps no
+///   pointer to one. So a page that C has had goes to nobody else until [`reset`](Self::reset),
+///   which no set outlives, unless the last C set that lists the page has handed it over.
 pub struct Arena {
     base: NonNull<u8>,
     layout: Layout,
@@ -81,7 +82,7 @@ pub struct Usage {
     pub freed: usize,
 }
 
-/// What the C code did that a kernel would have noticed.
+/// Actions of the C code that a kernel would have noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
     /// Objects allocated and not yet freed.
@@ -92,7 +93,8 @@ pub struct Events {
     pub messages: usize,
     /// Attempts to free pages that are not the caller's. The kernel warns and does not free them.
     pub bad_frees: usize,
-    /// The last address that would have led C out of the memory, or into a page of kho-block's.
+    /// The last address that would have led C out of the memory, or into a page that kho-block
+    /// owns.
     pub wild: Option<u64>,
 }
 
@@ -167,7 +169,7 @@ impl Arena {
         usage
     }
 
-    /// Returns what the C code did that a kernel would have noticed.
+    /// Returns the actions of the C code that a kernel would have noticed.
     pub fn events(&self) -> Events {
         self.inner.borrow().events
     }
@@ -246,7 +248,7 @@ impl Arena {
         bytes
     }
 
-    /// Whether a page starts at `addr`.
+    /// Returns whether a page starts at `addr`.
     pub fn has_page(&self, addr: PhysAddr) -> bool {
         matches!(self.find(addr), Some((_, 0)))
     }
@@ -333,14 +335,11 @@ impl ReadMemory for Arena {
     }
 }
 
-// SAFETY:
-// G1: pages are aligned to their size, initialised, and live as long as the arena, which owns them by a
-//     pointer (P1).
-// G2, G5: a page is given out when it is free or preserved, and is `Rust` from then on; C does not
-//     reach it (P2), and `page` is unsafe.
-// G3: `allocate_as` zeroes the page.
-// G4: each page has a page frame of its own, none at address 0.
-// G6: the type is not `Clone`. It is not `Sync`, either.
+// SAFETY: G1: pages are aligned to their size, initialised, and live as long as the arena, which
+// owns them by a pointer (P1). G2, G5: a page is given out when it is free or preserved, and is
+// `Rust` from then on; C does not reach it (P2), and `page` is unsafe. G3: `allocate_as` zeroes the
+// page. G4: each page has a page frame of its own, none at address 0. G6: the type is not `Clone`.
+// It is not `Sync`, either.
 unsafe impl BlockMemory for Arena {
     fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
     where

@@ -14,7 +14,8 @@ struct ShimSet {
     opaque: [u8; 0],
 }
 
-// As in `c/checked.c`. Each takes a set that `shim_new` returned, on the machine that it was made on.
+// As in `c/checked.c`. Each takes a set that `shim_new` returned, on the machine that it was made
+// on.
 unsafe extern "C" {
     fn shim_new(entry_size: usize) -> *mut ShimSet;
     fn shim_forget(set: *mut ShimSet);
@@ -46,7 +47,7 @@ pub struct CSet<'a> {
     entry: Vec<u8>,
 }
 
-/// Why the C code did not restore a chain.
+/// The reason why the C code did not restore a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It returned this error, here a positive number.
@@ -88,7 +89,8 @@ impl<'a> CSet<'a> {
         Ok(set)
     }
 
-    /// Restores a chain into this set, whatever it has, and rewinds. C: `kho_block_set_restore`.
+    /// Restores a chain into this set, even if it has blocks, and rewinds. C:
+    /// `kho_block_set_restore`.
     ///
     /// # Errors
     /// The C code refused the chain, or was stopped.
@@ -137,7 +139,8 @@ impl<'a> CSet<'a> {
         self.rewind();
     }
 
-    /// Ends this kernel: the pages stay preserved. Returns the head. C: `kho_block_set_head_pa`.
+    /// Forgets the set, as at the end of a kernel: the pages stay preserved. Returns the head. C:
+    /// `kho_block_set_head_pa`.
     #[must_use]
     pub fn hand_over(self) -> PhysAddr {
         let head = self.head();
@@ -153,7 +156,7 @@ impl<'a> CSet<'a> {
         PhysAddr::new(call!(self, shim_head))
     }
 
-    /// Whether the set has no blocks. C: `kho_block_set_is_empty`.
+    /// Returns whether the set has no blocks. C: `kho_block_set_is_empty`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         call!(self, shim_is_empty)
@@ -168,7 +171,7 @@ impl<'a> CSet<'a> {
         usize::try_from(call!(self, shim_nblocks)).expect("a number of blocks")
     }
 
-    /// Returns how many entries fit in a block. C: the field `count_per_block`.
+    /// Returns the number of entries that fit in a block. C: the field `count_per_block`.
     #[must_use]
     pub fn count_per_block(&self) -> u64 {
         call!(self, shim_count_per_block)

@@ -1,12 +1,12 @@
-//! The kernel's own `kho_block.c`, compiled, for whoever tests or measures it.
+//! The kernel's own `kho_block.c`, compiled, for tests and benches.
 //!
-//! - [`CSet`] is a `struct kho_block_set` on an [`Arena`], which kho-block and the C code share: every
-//!   page and every address is checked. For tests.
-//! - [`KernelSet`] is a set that loops in C write and read, in memory that costs as little as it can.
+//! - [`CSet`] is a `struct kho_block_set` on an [`Arena`], which kho-block and the C code share:
+//!   every page and every address is checked. For tests.
+//! - [`KernelSet`] is a set that loops in C write and read, in memory that is as cheap as possible.
 //!   For benches.
 //!
-//! Without the C code there is nothing here but [`linux()`], which says why. The build script of a
-//! package that depends on this one finds `DEP_KHO_BLOCK_C_LINUX` in its environment if there is.
+//! Without the C code this crate has only [`linux()`], which says why. With it, the build script of
+//! a package that depends on this one finds `DEP_KHO_BLOCK_C_LINUX` in its environment.
 
 #[cfg(kho_linux)]
 #[allow(unsafe_code)]
@@ -30,7 +30,7 @@ pub use page::PAGE;
 #[cfg(kho_linux)]
 pub use timed::{KernelChain, KernelSet};
 
-/// Returns the package and version of the kernel whose C code is in here.
+/// Returns the package and version of the kernel whose C code was compiled.
 ///
 /// # Errors
 /// There is no C code; the text says why.
@@ -45,7 +45,7 @@ pub fn linux() -> Result<&'static str, &'static str> {
 mod tests {
     use super::*;
 
-    /// Both libraries define the kernel's functions: each has to call its own.
+    /// Both libraries define the kernel's functions, and each must call its own.
     #[test]
     fn the_two_machines_do_not_meet() {
         let arena = Arena::new(2);

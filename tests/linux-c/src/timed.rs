@@ -1,5 +1,5 @@
-//! Sets in C for benches. The loops around the functions of `kho_block.c` are in C as well, in `c/`,
-//! so that what is timed has no border between languages in it.
+//! Sets in C for benches. The loops around the functions of `kho_block.c` are in C as well, in
+//! `c/`, so that no call between languages is timed.
 
 use std::ffi::{c_int, c_long};
 use std::ptr::NonNull;
@@ -9,7 +9,7 @@ use kho_block::{PhysAddr, SliceMemory};
 /// Slots in a block of 4 KiB: four `u64` each.
 const SLOTS_PER_BLOCK: usize = 127;
 
-/// Blocks that a set of the kernel's may have.
+/// Largest number of blocks of a kernel set.
 const MAX_BLOCKS: usize = 10_000;
 
 /// `struct bench_set` of `c/sets.c`: a `struct kho_block_set` and the pages for its blocks.
@@ -75,11 +75,11 @@ impl Raw {
 
 /// A `struct kho_block_set` of slots, with a memory of its own.
 ///
-/// It is as fast as C can be: an address is a pointer, and pages lie next to each other in the order of
-/// addresses, in huge pages if they fill one. A slot is four `u64`.
+/// It makes the C code as fast as possible: an address is a pointer, and pages lie next to each
+/// other in the order of addresses, in huge pages if they fill one. A slot is four `u64`.
 ///
 /// # Invariants
-/// The first `len` slots are written, and the counts of the blocks cover just these.
+/// The first `len` slots are written, and the counts of the blocks cover exactly these.
 pub struct KernelSet {
     raw: Raw,
     len: usize,
@@ -89,11 +89,11 @@ impl KernelSet {
     /// Makes an empty set with blocks for `len` slots. C: `kho_block_set_grow`.
     ///
     /// # Panics
-    /// So many slots fill more than 10,000 blocks, or there is no such memory.
+    /// The slots need more than 10,000 blocks, or there is not enough memory.
     #[must_use]
     pub fn with_capacity(len: usize) -> Self {
         let blocks = len.div_ceil(SLOTS_PER_BLOCK);
-        assert!(blocks <= MAX_BLOCKS, "{blocks} blocks, where a set may have {MAX_BLOCKS}");
+        assert!(blocks <= MAX_BLOCKS, "{blocks} blocks, but a set may have at most {MAX_BLOCKS}");
         let raw = Raw::with_room(blocks);
         assert_eq!(call!(raw, bench_grow, len as u64), 0, "the set can't grow");
         Self { raw, len: 0 }
@@ -105,26 +105,26 @@ impl KernelSet {
         self.len
     }
 
-    /// Whether no slot was written.
+    /// Returns whether no slot was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Writes `len` slots from the first one on, over those that are there. C:
+    /// Writes `len` slots from the first one on, and overwrites existing ones. C:
     /// `kho_block_set_it_reserve_entry` and four stores for each slot.
     ///
     /// # Panics
-    /// The set has no room for so many, or has more slots, which would stay. [`clear`](Self::clear)
-    /// removes them.
+    /// The set has no room for `len` slots, or has more slots already. [`clear`](Self::clear)
+    /// removes those.
     pub fn fill(&mut self, len: usize) {
-        assert!(self.len <= len, "more slots are written than would be written over");
+        assert!(self.len <= len, "the set has more slots, which would not be overwritten");
         let written = call!(self.raw, bench_fill, len as u64);
         assert_eq!(written, len as u64, "the set has no room");
         self.len = len;
     }
 
-    /// Zeroes every block and keeps them all. C: `kho_block_set_clear`.
+    /// Zeroes all blocks, and keeps them. C: `kho_block_set_clear`.
     pub fn clear(&mut self) {
         call!(self.raw, bench_clear);
         self.len = 0;
@@ -141,7 +141,7 @@ impl KernelSet {
         call!(self.raw, bench_sum)
     }
 
-    /// Ends this kernel: what it knew of the set is freed, and the pages stay. Before that,
+    /// Forgets the set, as at the end of a kernel: the pages stay. Before that,
     /// `kho_block_set_shrink` frees blocks without a slot, since the next kernel would refuse them.
     #[must_use]
     pub fn hand_over(self) -> KernelChain {
@@ -154,7 +154,8 @@ impl KernelSet {
 /// The chain of a set that was handed over, and its memory.
 ///
 /// # Invariants
-/// `set` has no blocks. `head` is that of the chain of its `len` slots, in its memory; 0 if `len` is 0.
+/// `set` has no blocks. `head` is that of the chain of its `len` slots, in its memory; 0 if `len`
+/// is 0.
 pub struct KernelChain {
     set: KernelSet,
     head: u64,
@@ -184,8 +185,8 @@ impl KernelChain {
         let mut count = 0;
         let first = call!(self.set.raw, bench_pages, &mut count);
         let base = PhysAddr::new(first.addr() as u64);
-        // SAFETY: so many pages lie there until the set is deleted, and were zeroed when they were
-        // given out. The C code writes them only in functions that take this value.
+        // SAFETY: these pages exist until the set is deleted, and were zeroed when they were given
+        // out. The C code writes them only in functions that take this value.
         let bytes = unsafe { std::slice::from_raw_parts(first, count * 4096) };
         SliceMemory::new(base, bytes)
     }
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic = "where a set may have 10000"]
+    #[should_panic = "at most 10000"]
     fn a_set_has_no_more_blocks_than_the_kernel_allows() {
         let _ = KernelSet::with_capacity(usize::MAX);
     }

@@ -1,4 +1,5 @@
-//! Packages from Debian's archive. apt runs with a state of its own, so the machine's stays as it is.
+//! Packages from Debian's archive. apt runs with a state of its own, so the machine's stays as it
+//! is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,8 @@ use crate::report::{Lacking, say};
 /// Suites with newer kernels than the machine's own suite may have.
 const SUITES: [&str; 2] = ["sid", "trixie-backports"];
 
-/// Suites by which a mirror of the archive is known; security updates and other vendors have others.
+/// Suites by which a mirror of the archive is recognised. Security updates and other vendors have
+/// other suites.
 const ARCHIVE: [&str; 8] =
     ["bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable", "oldstable"];
 
@@ -25,10 +27,10 @@ const KEYRINGS: [&str; 2] = [
     "/usr/share/keyrings/debian-archive-keyring.gpg",
 ];
 
-/// Age up to which lists of packages are good enough to choose one.
+/// Largest age of package lists from which a package is chosen.
 pub const MAX_AGE_TO_CHOOSE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Age up to which lists are good enough for a download. Older ones may name a version that is gone.
+/// Largest age of package lists for a download. Older ones may name a version that is gone.
 pub const MAX_AGE_TO_DOWNLOAD: Duration = Duration::from_secs(5 * 60);
 
 /// An apt with a state of its own.
@@ -38,7 +40,8 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Makes an apt with its state in `dir`. It asks `mirror`, or else those of the machine's apt.
+    /// Makes an apt with its state in `dir`. It uses `mirror`, or the mirrors of the machine's apt
+    /// if that is `None`.
     ///
     /// # Errors
     /// The directory can't be made.
@@ -47,11 +50,11 @@ impl Apt {
         Ok(Self { dir, mirror })
     }
 
-    /// Returns the packages of kernel sources, oldest kernel first, from lists that are no older than
-    /// `max_age`.
+    /// Returns the packages of kernel sources, oldest kernel first, from lists that are no older
+    /// than `max_age`.
     ///
     /// # Errors
-    /// [`Lacking`] if no mirror serves its lists; else apt fails.
+    /// [`Lacking`] if no mirror serves its lists. Otherwise apt failed.
     pub fn candidates(&self, max_age: Duration) -> Result<Vec<Candidate>> {
         let sources = self.sources();
         let age = sources.metadata().and_then(|meta| meta.modified()).ok();
@@ -77,7 +80,7 @@ impl Apt {
         Ok(Candidate::parse(&shown))
     }
 
-    /// Reads the lists of packages anew.
+    /// Reads the lists of packages again.
     fn read_lists(&self) -> Result<()> {
         let mirrors = mirrors(self.mirror.as_deref())?;
         say("reading the lists of packages")?;
@@ -90,8 +93,8 @@ impl Apt {
         bail!(Lacking(format!("no mirror serves {}: {}", SUITES.join(" or "), failures.join("; "))))
     }
 
-    /// Reads the lists of one mirror, and returns whether it has any of the suites. They are read one
-    /// at a time, since a mirror may have but one.
+    /// Reads the lists of one mirror, and returns whether it has any of the suites. They are read
+    /// one at a time, since a mirror may have but one.
     fn read_lists_of(&self, mirror: &str, failures: &mut Vec<String>) -> Result<bool> {
         let next = self.dir.join("state/sources.next.list");
         let keyring = KEYRINGS.iter().find(|path| Path::new(path).exists());
@@ -119,14 +122,14 @@ impl Apt {
     /// It is gone, or can't be stored.
     pub fn download(&self, candidate: &Candidate) -> Result<Archive> {
         let Candidate { package, version } = candidate;
-        // What is left of another download, which may be half of one.
+        // Remove the result of an earlier download, which may be incomplete.
         let to = self.dir.join("download");
         let _ = fs::remove_dir_all(&to);
         fs::create_dir_all(&to)?;
         say(format!("fetching {package} {version}"))?;
         let mut command = self.command("apt-get", &self.sources());
         run(command.arg("download").arg(format!("{package}={version}")).current_dir(&to))
-            .with_context(|| format!("{package} {version} can't be had any more"))?;
+            .with_context(|| format!("{package} {version} is no longer available"))?;
         let deb = fs::read_dir(&to)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
@@ -178,7 +181,8 @@ fn apt(program: &str, dir: &Path) -> Command {
     command
 }
 
-/// Returns the mirrors to ask: the one that is named, or those that the machine's apt is set up with.
+/// Returns the mirrors to ask: the one that is named, or those that the machine's apt is set up
+/// with.
 ///
 /// # Errors
 /// [`Lacking`] if there is none.
@@ -196,8 +200,8 @@ pub fn mirrors(named: Option<&str>) -> Result<Vec<String>> {
     Ok(mirrors)
 }
 
-/// Asks apt with empty lists, as a fresh machine has them, so that the answer does not depend on lists
-/// that were read before.
+/// Asks apt with empty lists, as a fresh machine has them, so that the answer does not depend on
+/// lists that were read before.
 fn machine_mirrors() -> Result<Vec<String>> {
     let empty = tempfile::tempdir()?;
     make_state(empty.path())?;
@@ -225,7 +229,7 @@ fn mirrors_in(uris: &str, codename: &str) -> Vec<String> {
     found
 }
 
-/// Returns apt's first complaint.
+/// Returns apt's first error or warning.
 fn why(error: &str) -> String {
     let complaint = error.lines().find(|line| line.starts_with("E:") || line.starts_with("W:"));
     complaint.or_else(|| error.lines().last()).unwrap_or_default().to_owned()
@@ -239,7 +243,7 @@ pub fn choose(candidates: &[Candidate], package: Option<Package>) -> Result<&Can
     let suites = SUITES.join(" or ");
     ensure!(!candidates.is_empty(), "there is no package {} or later in {suites}", Package::OLDEST);
     match package {
-        None => candidates.last().context("nothing"),
+        None => candidates.last().context("there is no package"),
         Some(package) => {
             candidates.iter().find(|found| found.package == package).with_context(|| {
                 let names: Vec<String> =

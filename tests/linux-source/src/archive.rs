@@ -1,7 +1,7 @@
 //! The source in a package: a `.tar.xz` in a `.deb`.
 //!
-//! A `.deb` is an `ar` archive that may hold a `.tar.xz`, which `dpkg-deb` unpacks by itself. So the
-//! source's archive is wrapped in a package without control data, and no xz is needed.
+//! A `.deb` is an `ar` archive that may hold a `.tar.xz`, which `dpkg-deb` unpacks by itself. So
+//! the source's archive is wrapped in a package without control data, and no xz is needed.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -45,7 +45,7 @@ impl Archive {
         self.unpack(&mut tar)
     }
 
-    /// Unpacks the source, except what matches one of these patterns of tar's.
+    /// Unpacks the source, except files that match one of these tar patterns.
     ///
     /// # Errors
     /// The archive is damaged, or the files can't be written.
@@ -96,10 +96,10 @@ fn tar(to: &Path) -> Command {
     tar
 }
 
-/// Has a tar read what is in a package.
+/// Runs a tar that reads the content of a package.
 ///
-/// It succeeds if tar does. tar may be done before the package ends, which is an error to dpkg-deb, and
-/// tar fails if the package ends too soon. The package's hash was checked by apt.
+/// It succeeds if tar does. tar may be done before the package ends, which is an error to dpkg-deb,
+/// and tar fails if the package ends too soon. The package's hash was checked by apt.
 fn extract(deb: &Path, tar: &mut Command) -> Result<()> {
     let mut dpkg = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
@@ -110,7 +110,7 @@ fn extract(deb: &Path, tar: &mut Command) -> Result<()> {
         .stderr(Stdio::piped())
         .spawn()
         .context("can't run dpkg-deb")?;
-    let content = dpkg.stdout.take().context("dpkg-deb has no output")?;
+    let content = dpkg.stdout.take().context("dpkg-deb's output is not a pipe")?;
     let reader = tar.stdin(content).stderr(Stdio::piped()).env("LC_ALL", "C").spawn();
     // The command holds the reading end of the pipe, and dpkg-deb would wait for it to be read.
     tar.stdin(Stdio::null());

@@ -24,7 +24,8 @@ const FILES: [&str; 4] = [
 /// Name of a file with the package and its version.
 const VERSION: &str = "version";
 
-/// A cache of C code, with a directory for each version, and a link `current` to the one to compile.
+/// A cache of C code, with a directory for each version, and a link `current` to the one to
+/// compile.
 ///
 /// The build script of `kho-linux-c` looks in the same place.
 pub struct CCode {
@@ -48,8 +49,8 @@ impl CCode {
         Ok(Self { cache, mirror: settings::mirror()? })
     }
 
-    /// Prints the current version if it is of `package`, or if no package is named. Returns whether it
-    /// did.
+    /// Prints the current version if it is of `package`, or if no package is named. Returns whether
+    /// it did.
     ///
     /// # Errors
     /// It can't be printed.
@@ -84,7 +85,7 @@ impl CCode {
             self.publish(&apt.download(candidate)?, candidate)?;
         }
         self.make_current(&entry)?;
-        ensure!(self.report(package)?, "the cache does not have what was put there");
+        ensure!(self.report(package)?, "the cache lacks the version that was just stored");
         Ok(())
     }
 
@@ -105,7 +106,7 @@ impl CCode {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let entry = self.entry(candidate);
         if version(&entry).is_none() {
-            // An entry that has lost a file.
+            // An incomplete entry.
             let _ = fs::remove_dir_all(&entry);
         }
         match fs::rename(dir.path(), &entry) {

@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow};
 use clap::Parser;
 use kho_linux_source::{CCode, Package, mirror, mirrors, program, say};
 
-/// Gets kho_block.c and its headers from Debian's newest package of kernel sources, unless the cache has
-/// them already
+/// Gets kho_block.c and its headers from Debian's newest package of kernel sources, unless the
+/// cache has them already
 #[derive(Parser)]
 struct Arguments {
     /// Get the newest version, even if the cache has another
@@ -18,7 +18,7 @@ struct Arguments {
     #[arg(long, conflicts_with_all = ["update", "series"])]
     mirrors: bool,
 
-    /// Which Linux to get and use from now on, such as 7.2, the oldest with the code
+    /// The Linux version to get and use from now on, such as 7.2, the oldest with the code
     #[arg(value_parser = package)]
     series: Option<Package>,
 }
@@ -33,7 +33,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     if arguments.mirrors {
-        // Whoever reads the list must not find anything else in it, so it is no reason to be skipped.
+        // The output must be a list of mirrors only, so a failure is an error and never `skipped:
+        // why`.
         let mirrors = mirrors(mirror()?.as_deref()).map_err(|error| anyhow!("{error:#}"))?;
         return mirrors.iter().try_for_each(say);
     }

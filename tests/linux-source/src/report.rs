@@ -1,4 +1,4 @@
-//! What is said to the user.
+//! Output for the user, and exit codes.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use crate::settings::is_one;
 
 const LOST: &str = "can't write standard output";
 
-/// The machine lacks something. Whoever asked is skipped, which is no failure by itself.
+/// The machine lacks something. The caller is skipped, which is not a failure by itself.
 #[derive(Debug)]
 pub struct Lacking(pub String);
 
@@ -33,9 +33,9 @@ pub fn say(line: impl Display) -> Result<()> {
 
 /// Parses the arguments of a program and runs it. `run` returns whether all went well.
 ///
-/// If the machine is [`Lacking`] something, this prints `skipped: why`. That is a success, unless the
-/// variable `required` is 1. Other errors go to standard error. The exit code is 2 if the arguments are
-/// wrong, and 1 for other failures.
+/// If the machine is [`Lacking`] something, this prints `skipped: why`. That is a success, unless
+/// the variable `required` is 1. Other errors go to standard error. The exit code is 2 if the
+/// arguments are wrong, and 1 for other failures.
 pub fn program<A: Parser>(required: &str, run: impl FnOnce(&A) -> Result<bool>) -> ExitCode {
     let result = match A::try_parse() {
         Ok(arguments) => run_or_skip(required, || run(&arguments)),

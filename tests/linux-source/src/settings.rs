@@ -17,7 +17,7 @@ pub fn variable(name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Whether a variable is 1; it is 0 unless set.
+/// Returns whether a variable is 1. It is 0 unless set.
 ///
 /// # Errors
 /// It is neither 0 nor 1.
@@ -25,7 +25,7 @@ pub(crate) fn is_one(name: &str) -> Result<bool> {
     Ok(match variable(name)?.as_deref() {
         None | Some("0") => false,
         Some("1") => true,
-        Some(other) => bail!("{name} is {other:?}, and neither 0 nor 1"),
+        Some(other) => bail!("{name} must be 0 or 1, not {other:?}"),
     })
 }
 
@@ -37,7 +37,7 @@ pub fn mirror() -> Result<Option<String>> {
     variable("KHO_LINUX_MIRROR")
 }
 
-/// Returns the directory that a variable names, or else one below the user's cache.
+/// Returns the directory that a variable names, or one below the user's cache if it is not set.
 ///
 /// # Errors
 /// None of the variables is set, or one is not UTF-8.

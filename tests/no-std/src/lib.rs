@@ -1,6 +1,6 @@
 //! Uses kho-block as a kernel would: without `std`, and without an allocator unless the feature
-//! `alloc` is on. Built by CI with a panic handler of its own; if anything below pulled `std` in,
-//! there would be two, and the build would fail.
+//! `alloc` is on. CI builds it with a panic handler of its own: if a dependency pulled `std`
+//! in, there would be two, and the build would fail.
 #![no_std]
 
 #[cfg(feature = "alloc")]
@@ -18,12 +18,12 @@ pub struct Range {
     len: u64,
 }
 
-/// Adds up the lengths in a chain of `Range`s in an image, without an allocator.
+/// Adds up the lengths in a chain of `Range`s in a dump, without an allocator.
 ///
 /// # Errors
 /// The chain is not valid.
-pub fn total_len(image: &[u8], base: PhysAddr, head: PhysAddr) -> Result<u64, RestoreError> {
-    let memory = SliceMemory::<4096>::new_with_block_size(base, image);
+pub fn total_len(dump: &[u8], base: PhysAddr, head: PhysAddr) -> Result<u64, RestoreError> {
+    let memory = SliceMemory::<4096>::new_with_block_size(base, dump);
     let mut total = 0_u64;
     for link in ChainWalk::new(&memory, head, size_of::<Range>()) {
         let link = link?;
@@ -46,15 +46,15 @@ pub fn round_trip(ranges: &[Range]) -> Option<usize> {
     Some(kho_block::BlockSet::restore(&memory, head).ok()?.len())
 }
 
-/// Makes the above part of the library.
+/// Exports [`total_len`], so that it is linked into the library.
 ///
 /// # Safety
-/// `image` points to `len` bytes.
+/// `dump` points to `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kho_total_len(image: *const u8, len: usize, head: u64) -> u64 {
+pub unsafe extern "C" fn kho_total_len(dump: *const u8, len: usize, head: u64) -> u64 {
     // SAFETY: the caller's promise.
-    let image = unsafe { core::slice::from_raw_parts(image, len) };
-    total_len(image, PhysAddr::NULL, PhysAddr::new(head)).unwrap_or(0)
+    let dump = unsafe { core::slice::from_raw_parts(dump, len) };
+    total_len(dump, PhysAddr::NULL, PhysAddr::new(head)).unwrap_or(0)
 }
 
 #[cfg(feature = "alloc")]
@@ -72,7 +72,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 mod allocator {
     use core::alloc::{GlobalAlloc, Layout};
 
-    /// Has nothing to give: this library is built, not run.
+    /// Never allocates: this library is built, not run.
     struct None;
 
     // SAFETY: it never gives memory out.

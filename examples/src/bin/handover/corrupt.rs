@@ -15,7 +15,8 @@ use crate::entries::{BLOCK_LIMIT, Snapshot};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub(crate) addr: PhysAddr,
-    /// Size of its entries in bytes. The bytes behind them mean nothing; no change there is noticed.
+    /// Size of its entries in bytes. The bytes after them mean nothing, so a change there is not
+    /// noticed.
     pub(crate) entry_bytes: usize,
 }
 

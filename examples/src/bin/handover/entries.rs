@@ -1,4 +1,4 @@
-//! What crosses: plain data in blocks, all of it found from one root.
+//! The entries that cross: plain data in blocks, all of it found from one root.
 //!
 //! ```text
 //!  root: Snapshot ──┬── processes: Process ──┬── files: OpenFile
@@ -12,7 +12,7 @@ use kho_examples::entries::{Missed, Process};
 use rustix::time::{ClockId, clock_gettime};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The most blocks a set may have here: as many as a memfd of 64 GiB holds. The kernel follows
+/// The most blocks that a set may have here: a memfd of 64 GiB holds that many. The kernel follows
 /// 10,000, which is 1.27 million entries of 32 bytes. Both sides must agree to go beyond that.
 pub(crate) const BLOCK_LIMIT: usize = 1 << 24;
 
@@ -51,7 +51,7 @@ impl Snapshot {
     }
 }
 
-/// How long each step of the predecessor took, and when it left, in nanoseconds of [`now`].
+/// Durations of the predecessor's steps, and the time at which it left, in nanoseconds of [`now`].
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "handover-times", version = 1)]
@@ -98,8 +98,8 @@ pub(crate) struct Generation {
 
 /// Returns the monotonic clock in nanoseconds.
 ///
-/// An `Instant` can't cross. This number means the same to the successor, as the clock goes on across
-/// `exec`.
+/// An `Instant` can't cross. This number means the same to the successor, as the clock goes on
+/// across `exec`.
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

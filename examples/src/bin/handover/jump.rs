@@ -1,7 +1,7 @@
 //! The jump, seen from both sides: the descriptor crosses an `exec`.
 //!
-//! All of this program's unsafe code is here: the successor takes a descriptor for its own by number,
-//! and takes the file for its own by how it came in.
+//! All of this program's unsafe code is here: the successor takes a descriptor for its own by
+//! number, and takes the file for its own by how it came in.
 
 use std::convert::Infallible;
 use std::fs;
@@ -22,10 +22,10 @@ use crate::entries::Snapshot;
 /// Name of the memfd. A descriptor of any other file is not the one that was handed over.
 pub(crate) const FILE_NAME: &str = "kho-handover";
 
-/// How the file is to cross.
+/// The way in which the file crosses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
-    /// Whether the file is sealed, to be viewed; or else writable, to be claimed.
+    /// Whether the file is sealed, to be viewed. Otherwise it stays writable, to be claimed.
     pub(crate) sealed: bool,
     /// Seed that selects a bit to flip first.
     pub(crate) corrupt: Option<u64>,
@@ -113,9 +113,9 @@ pub(crate) fn take(number: RawFd) -> anyhow::Result<Inherited> {
         "descriptor {number} is not the file handed over: it leads to {}",
         target.display()
     );
-    // SAFETY: the descriptor is open and leads to a memfd with this program's name. The successor has
-    // not created such a file, so it inherited this one and nothing in it owns the descriptor. The
-    // flag above lets it be taken only once.
+    // SAFETY: the descriptor is open and leads to a memfd with this program's name. The successor
+    // has not created such a file, so it inherited this one and nothing in it owns the descriptor.
+    // The flag above lets it be taken only once.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl_setfd(&fd, FdFlags::CLOEXEC).context("can't set the descriptor to close on exec")?;
     Ok(Inherited(fd))

@@ -1,5 +1,5 @@
-//! The program after the jump: restores every set from the root, then verifies them or hands them over
-//! once more.
+//! The program after the jump: restores every set from the root, then verifies the sets or hands
+//! them over again.
 
 use std::io::Write as _;
 use std::ops::Deref;
@@ -43,8 +43,9 @@ fn view(file: Inherited, root: SetHead<Snapshot>, entered: u64) -> anyhow::Resul
 fn claim(file: Inherited, root: SetHead<Snapshot>, entered: u64) -> anyhow::Result<()> {
     let memory = jump::claim_memory(file)?;
     let mut restored = Restored::restore(&memory, root)?;
-    // The file grows in steps, so some of its blocks belong to no set. They too arrive as preserved.
-    // Without this call nobody would use them, and the file would grow with each generation.
+    // The file grows in steps, so some of its blocks belong to no set. They too arrive as
+    // preserved. Without this call nobody would use them, and the file would grow with each
+    // generation.
     memory.free_preserved();
     let claimed = now();
 
@@ -83,8 +84,8 @@ fn finish<R: Restore>(restored: &Restored<R>, entered: u64, claimed: u64) -> any
         .print()
 }
 
-/// A memory to restore sets from. The sets of a sealed file are viewed in place, those of our own are
-/// claimed; both are read as [`Entries`].
+/// A memory to restore sets from. The sets of a sealed file are viewed in place, those of our own
+/// are claimed; both are read as [`Entries`].
 pub(crate) trait Restore: Copy {
     type Memory: ReadMemory;
     type Set<T: Entry>: Deref<Target = Entries<T, Self::Memory>>;

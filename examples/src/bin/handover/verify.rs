@@ -39,7 +39,7 @@ fn processes<R: Restore>(
             .with_context(|| format!("the digest of the processes can't match: {who}"))?;
         ensure!(
             gives_back(&live, process, files.iter(), mappings.iter()),
-            "{who} has bytes behind the end of a text, which no digest covers"
+            "{who} has bytes after the end of a text, which no digest covers"
         );
         digest.add(&live);
         processes.push(live);
@@ -50,7 +50,7 @@ fn processes<R: Restore>(
 
 /// Returns whether a live object converts to the very bytes that it was made of.
 ///
-/// Bytes behind the end of a text are not in the object, so its digest does not cover them.
+/// Bytes after the end of a text are not in the object, so its digest does not cover them.
 fn gives_back<'a>(
     live: &LiveProcess,
     process: &Process,
@@ -88,8 +88,8 @@ fn synthetic<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow:
     result
 }
 
-/// Checks that the generations follow one another in number and time. They were added after the digests
-/// were taken.
+/// Checks that the generations follow one another in number and time. They were added after the
+/// digests were taken.
 fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyhow::Result<()> {
     check_count("generations", restored.generations.len(), snapshot.generations_wanted)?;
     let frozen = restored.totals().entries - restored.generations.len();
@@ -111,7 +111,7 @@ fn generations<R: Restore>(restored: &Restored<R>, snapshot: &Snapshot) -> anyho
 fn check_count(what: &str, found: usize, expected: u64) -> anyhow::Result<()> {
     ensure!(
         found as u64 == expected,
-        "the digest can't match: {found} {what} were found, {expected} were handed over"
+        "the digest can't match: {found} {what} were found, but {expected} were handed over"
     );
     Ok(())
 }

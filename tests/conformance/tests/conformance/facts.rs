@@ -1,5 +1,5 @@
-//! What the C code does beyond the format, one fact to a test. docs/kernel.md has them by these names.
-//! If one fails, the kernel has changed.
+//! Facts about the C code that the format does not tell, one to a test. docs/kernel.md lists them
+//! by these names. If one fails, the kernel has changed.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, PhysAddr, RestoreErrorKind, SetHead};
@@ -41,7 +41,7 @@ fn restored_set_does_not_grow() {
     assert_eq!((set.len(), set.block_count()), (5 + FIT as usize, 2));
 }
 
-/// A C set that was restored from nothing, or whose restore failed, refuses to grow as well.
+/// A C set that was restored from a null head, or whose restore failed, also refuses to grow.
 #[test]
 fn no_set_grows_after_a_restore() {
     let arena = Arena::new(8);
@@ -56,8 +56,8 @@ fn no_set_grows_after_a_restore() {
     assert_eq!(c.grow(1), Err(EINVAL));
 }
 
-/// Restoring into a C set with blocks appends to them and forgets their head. Later it frees them as if
-/// they had been restored, which the kernel warns about.
+/// Restoring into a C set with blocks appends to them and forgets their head. Later it frees them
+/// as if they had been restored, which the kernel warns about.
 #[test]
 fn restore_into_a_set_with_blocks() {
     let arena = Arena::new(8);
@@ -113,7 +113,7 @@ fn grown_and_not_written() {
     let arena = Arena::new(16);
     let mut c = written(&arena, FIT);
     c.grow(FIT).unwrap();
-    assert_eq!(c.block_count(), 1, "room for as many as there are");
+    assert_eq!(c.block_count(), 1, "the capacity suffices");
     c.grow(FIT + 1).unwrap();
     let head = c.hand_over();
     let error = BlockSet::<Item, _>::restore(&arena, SetHead::new(head)).map(drop).unwrap_err();
@@ -128,8 +128,8 @@ fn grown_and_not_written() {
     assert_eq!(CSet::restore(&arena, SIZE, head.addr()).unwrap().block_count(), 1);
 }
 
-/// C's iterator returns the first slot of an empty block as an entry. It does not stop after it, nor at
-/// the end of the page.
+/// C's iterator returns the first slot of an empty block as an entry. It does not stop after it,
+/// nor at the end of the page.
 #[test]
 fn reading_into_an_empty_block() {
     let arena = Arena::new(8);
@@ -172,7 +172,8 @@ fn iterator_of_an_empty_set() {
     assert!(c.write(bytes_of(&sample::<Item>(0))));
 }
 
-/// Clearing a C set zeroes its blocks and keeps the head. Ours then has no head and keeps other bytes.
+/// Clearing a C set zeroes its blocks and keeps the head. Ours then has no head and keeps other
+/// bytes.
 #[test]
 fn cleared() {
     let arena = Arena::new(8);
@@ -192,7 +193,7 @@ fn cleared() {
     assert!(ours[16..48].iter().all(|byte| *byte != 0));
 }
 
-/// Shrinking a C set lowers no count, so the last block keeps entries that should go.
+/// Shrinking a C set lowers no count, so the last block keeps removed entries.
 #[test]
 fn shrink_keeps_counts() {
     let arena = Arena::new(8);
@@ -202,7 +203,7 @@ fn shrink_keeps_counts() {
     assert_eq!(set.len(), 10);
 }
 
-/// If a C set can't grow it is as it was, whichever allocation fails.
+/// A C set that can't grow is left as it was, whichever allocation fails.
 #[test]
 fn rollback() {
     for fail_at in 0..5 {

@@ -1,4 +1,4 @@
-//! Damaged chains: what each side says of them, and what becomes of their pages.
+//! Damaged chains: the outcome on each side, and what happens to the pages.
 
 use std::collections::BTreeMap;
 
@@ -160,7 +160,7 @@ fn random_chains() {
     }
 }
 
-/// How many `Words<4>` fit in a block.
+/// Number of `Words<4>` that fit in a block.
 const FIT: u64 = ((PAGE - 16) / 32) as u64;
 
 fn named(plan: &Plan) -> (Outcome, Usage, usize) {
@@ -204,7 +204,8 @@ fn link_to_a_free_page() {
     assert_eq!((usage.stray, bad_frees), (1, 1));
 }
 
-/// C accepts a block of another set. The first set to go frees it, and the kernel warns at the second.
+/// C accepts a block of another set. The first set to be destroyed frees it; at the second, the
+/// kernel warns.
 #[test]
 fn link_into_another_set() {
     let (outcome, usage, bad_frees) = named(&full(2).next(1, To::Other(1)));

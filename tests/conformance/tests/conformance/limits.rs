@@ -10,7 +10,8 @@ use crate::entries::{Bytes, Words, sample};
 
 const LIMIT: usize = 10_000;
 
-/// Whether a test of the limit takes too much memory: 20,000 large pages. The limit is the same there.
+/// Whether a test of the limit takes too much memory: 20,000 large pages. The limit is the same
+/// there.
 fn too_much_memory() -> bool {
     PAGE > 4096
 }
@@ -18,8 +19,8 @@ fn too_much_memory() -> bool {
 const ENOSPC: i32 = 28;
 const EINVAL: i32 = 22;
 
-/// Growing by one block too many changes nothing. kho-block refuses at once, C after it has allocated
-/// 10,001 pages.
+/// Growing by one block too many changes nothing. kho-block refuses at once, C after it has
+/// allocated 10,001 pages.
 fn over_the_limit<T: Entry>() {
     let fit = BlockSet::<T, &Arena>::COUNT_PER_BLOCK;
     let mut arena = Arena::new(LIMIT + 8);
@@ -117,7 +118,8 @@ fn long_chains() {
         return;
     }
     let mut arena = Arena::new(2 * LIMIT + 8);
-    // C's search for cycles passes 20,000 blocks. It takes longer chains for cycles and leaks them.
+    // C's search for cycles goes over at most 20,000 blocks. It takes a longer chain for a cycle,
+    // and leaks it.
     let cases = [
         (LIMIT - 1, Ok(LIMIT - 1)),
         (LIMIT, Ok(LIMIT)),

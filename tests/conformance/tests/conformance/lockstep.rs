@@ -153,7 +153,8 @@ impl<'a, T: Entry + PartialEq> Pair<'a, T> {
         self.at_end = true;
     }
 
-    /// Checks that the chains have equal bytes, except for addresses and for empty blocks that C links.
+    /// Checks that the chains have equal bytes, except for addresses and for empty blocks that C
+    /// links.
     fn compare(&self) {
         let (ours, theirs) = (self.rust.blocks(), self.c.blocks());
         assert_eq!(theirs.len(), self.blocks);
@@ -260,12 +261,12 @@ fn read_in_every_way<T: Entry + PartialEq>(arena: &Arena, head: SetHead<T>, mode
     let foreign = ForeignSet::restore(arena, head).unwrap();
     assert!(foreign.iter().map(Result::unwrap).eq(model.iter().copied()));
     let pages = arena.preserved();
-    let mut image = DumpMemory::<PAGE>::new_with_block_size();
+    let mut dump = DumpMemory::<PAGE>::new_with_block_size();
     for (addr, page) in &pages {
         assert_eq!(page.len(), PAGE);
-        image.insert(*addr, page).unwrap();
+        dump.insert(*addr, page).unwrap();
     }
-    let view = SetView::restore(&image, head).unwrap();
+    let view = SetView::restore(&dump, head).unwrap();
     assert!(view.iter().copied().eq(model.iter().copied()));
     assert!(view.iter().rev().copied().eq(model.iter().rev().copied()));
 }

@@ -1,8 +1,9 @@
-//! Differential tests: kho-block and the kernel's C code do the same, or differ as docs/kernel.md says.
+//! Differential tests: kho-block and the kernel's C code do the same, or differ as docs/kernel.md
+//! says.
 //!
 //! Without the C code there is one test, which prints `skipped: why` and passes, or fails if
-//! `KHO_REQUIRE_LINUX` is 1. `KHO_CASES` is the number of random cases, 100,000 unless set. `KHO_SEED`
-//! is the first seed.
+//! `KHO_REQUIRE_LINUX` is 1. `KHO_CASES` is the number of random cases, 100,000 unless set.
+//! `KHO_SEED` is the first seed.
 // The tests run on 64 bits only.
 #![allow(clippy::cast_possible_truncation)]
 #![allow(unsafe_code)]
@@ -26,7 +27,8 @@ mod plan;
 #[cfg(kho_linux)]
 mod shapes;
 
-/// Prints which C code is tested, or why none is, even if the output of tests is captured.
+/// Prints the version of the tested C code, or why there is none, even if the output of tests is
+/// captured.
 #[test]
 fn c_code() {
     use std::io::Write;

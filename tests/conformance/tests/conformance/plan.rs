@@ -7,7 +7,7 @@ use kho_linux_c::{Arena, PAGE};
 use crate::cases::Random;
 use crate::entries::sample;
 
-/// Where a link leads.
+/// Target of a link.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum To {
     Null,
@@ -114,8 +114,8 @@ pub(crate) struct Space {
     pub(crate) head: PhysAddr,
 }
 
-/// Returns the bytes of a block with `count` entries. It is full if so many do not fit, or if there are
-/// to be none.
+/// Returns the bytes of a block with `count` entries. If `count` is 0 or does not fit, all slots
+/// are written.
 pub(crate) fn page<T: Entry>(seed: u64, next: PhysAddr, count: u64) -> Vec<u8> {
     let mut page = vec![0; PAGE];
     page[..8].copy_from_slice(&next.get().to_ne_bytes());

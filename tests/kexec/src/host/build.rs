@@ -134,7 +134,8 @@ fn run_with_progress(make: &mut Command, errors: &Path) -> Result<()> {
     bail!("make failed ({status}):\n{}", last_lines(&text, 15))
 }
 
-/// Whether a line of make's says that an object is compiled for the kernel, and not for the host.
+/// Returns whether a line of make's output says that an object is compiled for the kernel, not for
+/// the host.
 fn is_object(line: &[u8]) -> bool {
     line.starts_with(b"  CC ") || line.starts_with(b"  AS ")
 }

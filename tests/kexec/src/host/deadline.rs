@@ -1,4 +1,4 @@
-//! Deadlines: no wait in this program is without one.
+//! Deadlines. No wait in this program is without one.
 
 use std::time::{Duration, Instant};
 

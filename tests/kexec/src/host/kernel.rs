@@ -18,7 +18,7 @@ use super::tools::Missing;
 
 /// A built kernel.
 pub(crate) struct Kernel {
-    /// The image that QEMU boots.
+    /// The kernel image that QEMU boots.
     pub(crate) image: PathBuf,
     /// Package and version, for the user.
     pub(crate) name: String,
@@ -28,9 +28,9 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Returns the kernel that the settings ask for, from the cache or newly built.
     ///
-    /// If they name a package, any cached version of it will do. Otherwise it is the newest version of
-    /// the newest package, by lists that are at most a day old. If no lists can be read, it is the
-    /// newest in the cache.
+    /// If they name a package, any cached version of it will do. Otherwise it is the newest version
+    /// of the newest package, by lists that are at most a day old. If no lists can be read, it is
+    /// the newest in the cache.
     ///
     /// # Errors
     /// [`Lacking`] if the machine can't build a kernel. Otherwise there is no such package, or the
@@ -111,8 +111,8 @@ fn lock(path: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// A cache of kernels with our configuration. Each has a directory, whose name is made of the package,
-/// its version and a hash of the configuration.
+/// A cache of kernels with our configuration. Each has a directory, whose name is made of the
+/// package, its version and a hash of the configuration.
 struct Cache<'a> {
     dir: &'a Path,
     config: String,
@@ -150,7 +150,7 @@ impl<'a> Cache<'a> {
         package.map_or(Ok(None), |package| self.newest(Some(package)))
     }
 
-    /// Returns the kernel that was built last, of this package or else of the newest.
+    /// Returns the kernel that was built last: of this package, or of the newest if there is none.
     fn newest(&self, package: Option<Package>) -> Result<Option<Kernel>> {
         let Ok(entries) = fs::read_dir(self.dir) else { return Ok(None) };
         let found = entries.filter_map(|entry| {
@@ -164,7 +164,8 @@ impl<'a> Cache<'a> {
         newest.map_or(Ok(None), |(.., candidate)| self.find(&candidate))
     }
 
-    /// Returns what a directory with this name holds; `None` if it is no kernel with our configuration.
+    /// Returns what a directory with this name holds; `None` if it is no kernel with our
+    /// configuration.
     fn candidate(&self, name: &str) -> Option<Candidate> {
         let mut parts = name.splitn(3, '_');
         let (package, version, config) = (parts.next()?, parts.next()?, parts.next()?);

@@ -20,12 +20,12 @@ use super::gdb::Gdb;
 use super::kernel::Kernel;
 use super::tools::QEMU;
 
-/// Bytes of memory. All of it lies below QEMU's hole for devices, so a physical address is an offset in
-/// the file that holds the memory.
+/// Bytes of memory. All of it lies below QEMU's hole for devices, so a physical address is an
+/// offset in the file that holds the memory.
 const RAM_SIZE: u64 = 384 << 20;
 
-/// How long to wait for a message of the kernel's. Since Linux 7.3 a thread prints what is logged, so a
-/// message may come after the answer to the call that it is about.
+/// Time to wait for a kernel message. Since Linux 7.3 a thread prints the log, so a message may
+/// come after the answer to the call that it is about.
 const MESSAGE_TIME: Duration = Duration::from_secs(60);
 
 /// Most bytes of arguments on a line to the agent. A terminal buffers 4096.
@@ -56,7 +56,7 @@ pub(crate) enum Answer {
     Ended,
 }
 
-/// What became of the second kernel when it was let continue.
+/// What the second kernel did when it was allowed to continue.
 pub(crate) enum Second {
     /// It came up, and its agent has reported.
     Up,
@@ -160,7 +160,7 @@ impl Machine {
         }
     }
 
-    /// Sends a command with many arguments, some of them at a time, as many as fit on a line.
+    /// Sends a command with many arguments, in several lines if they don't fit on one.
     pub(crate) fn tell_each(&mut self, command: &str, arguments: &[String]) -> Result<()> {
         let mut rest = arguments;
         while !rest.is_empty() {
@@ -188,8 +188,8 @@ impl Machine {
         self.gdb.remove_breakpoint(self.memory_init)
     }
 
-    /// Lets the second kernel continue until just before it looks at what LUO handed over. By then it
-    /// may have reused pages that are not preserved.
+    /// Lets the second kernel continue until just before it looks at what LUO handed over. By then
+    /// it may have reused pages that are not preserved.
     pub(crate) fn go_on_to_luo(&mut self) -> Result<()> {
         self.gdb.set_breakpoint(self.luo_init)?;
         self.gdb.resume()?;
@@ -264,8 +264,8 @@ impl Machine {
     }
 }
 
-/// Returns the first message with these words, without its time. The last line of a log counts only if
-/// it is whole, or if the log is complete (`last`).
+/// Returns the first message with these words, without its time. The last line of a log counts only
+/// if it is whole, or if the log is complete (`last`).
 fn find_message(log: &str, words: &str, last: bool) -> Option<String> {
     let mut lines = log.split_inclusive('\n').filter(|line| last || line.ends_with('\n'));
     let line = lines.find(|line| line.contains(words))?;

@@ -11,7 +11,7 @@ use super::machine::GuestRam;
 
 const PAGE_SIZE: u64 = 4096;
 
-/// What the file entry of a memfd points to. C: `struct memfd_luo_ser`.
+/// The description of a preserved memfd, to which its file entry points. C: `struct memfd_luo_ser`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Memfd {
@@ -136,8 +136,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Fills the unused part of a block with copies of its first entry. Returns the length of that part
-    /// in bytes.
+    /// Fills the unused part of a block with copies of its first entry. Returns the length of that
+    /// part in bytes.
     pub(crate) fn fill_unused(&mut self, block: PhysAddr, entry_size: usize) -> Result<usize> {
         let (header, entries) = self.page(block)?.split_at_mut(HEADER_SIZE);
         let count: u64 = bytemuck::pod_read_unaligned(&header[COUNT..][..8]);

@@ -7,11 +7,11 @@ use kho_linux_source::{Package, cache, mirror, variable};
 
 /// Settings in the environment.
 pub(crate) struct Settings {
-    /// Which package to use instead of the newest: `KHO_KERNEL_PACKAGE`.
+    /// The package to use instead of the newest: `KHO_KERNEL_PACKAGE`.
     pub(crate) package: Option<Package>,
     /// Directory of the cache: `KHO_KERNEL_CACHE`.
     pub(crate) cache: PathBuf,
-    /// Which mirror to use instead of those of the machine's apt: `KHO_LINUX_MIRROR`.
+    /// The mirror to use instead of those of the machine's apt: `KHO_LINUX_MIRROR`.
     pub(crate) mirror: Option<String>,
 }
 
@@ -40,7 +40,7 @@ fn check_cache(cache: &Path) -> Result<()> {
     let there = cache.ancestors().find(|path| path.exists()).unwrap_or(cache);
     ensure!(
         there.is_dir(),
-        "the cache can't be {}: {} is no directory",
+        "the cache can't be {}: {} is not a directory",
         cache.display(),
         there.display()
     );

@@ -40,8 +40,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Boots a machine, creates files, and stops it in the second kernel. `sessions` says which session
-    /// is to have which file, by numbers less than [`FILES`].
+    /// Boots a machine, creates files, and stops it in the second kernel. `sessions` says which
+    /// session is to have which file, by numbers less than [`FILES`].
     pub(super) fn new(context: &Context, sessions: &[Expected]) -> Result<Self> {
         let mut machine = context.boot()?;
         machine.tell("create donor old-a old-b")?;
@@ -93,8 +93,8 @@ impl Prepared {
         replace_sessions(&self.machine, &self.state, head)
     }
 
-    /// Checks that the kernel hands out what was written and nothing else. Our reader has to find this
-    /// number of blocks that are not full although another follows.
+    /// Checks that the kernel hands out what was written and nothing else. Our reader has to find
+    /// this number of blocks that are not full although another follows.
     fn check(mut self, head: SetHead<LuoSession>, short_blocks: usize) -> Result<String> {
         self.store(head.addr())?;
         let state = read_state(&mut self.machine)?;
@@ -147,7 +147,8 @@ pub(super) fn usual() -> Result<Vec<Expected>> {
     sessions(counts)
 }
 
-/// Returns sessions that fill two blocks. Some have files that nearly or just fill one or two blocks.
+/// Returns sessions that fill two blocks. Some have files that nearly or just fill one or two
+/// blocks.
 fn full_blocks() -> Result<Vec<Expected>> {
     let mut counts = [126, 63, 62, 1].into_iter();
     sessions((0..102).map(|n| {
@@ -176,7 +177,7 @@ fn written(context: &Context, sessions: &[Expected], garbage: bool) -> Result<St
             bytes += prepared.stage.fill_unused(*block, size_of::<LuoFile>())?;
         }
     }
-    Ok(format!("{}, {bytes} bytes of garbage behind them", prepared.check(head, 0)?))
+    Ok(format!("{}, {bytes} bytes of garbage after them", prepared.check(head, 0)?))
 }
 
 /// Entries in the first blocks of each chain. All others are full.
@@ -214,8 +215,8 @@ fn short_blocks(context: &Context) -> Result<String> {
     prepared.check(head, SHORT_BLOCKS)
 }
 
-/// Writes each block as a set of its own. Returns the head of the first, and adds to `links` what makes
-/// one chain of them.
+/// Writes each block as a set of its own. Returns the head of the first, and adds to `links` what
+/// makes one chain of them.
 fn shaped<T: Entry>(
     memory: &PageMemory<'_>,
     shape: &[usize],

@@ -21,7 +21,7 @@ struct Damage {
     ours: &'static str,
     /// Words in the kernel's log.
     kernel: &'static str,
-    /// What the kernel does if the chain is of sessions, and if it is of files.
+    /// Reactions of the kernel: if the chain is of sessions, and if it is of files.
     reactions: [Reaction; 2],
 }
 

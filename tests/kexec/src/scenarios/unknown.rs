@@ -1,5 +1,5 @@
-//! State that the second kernel does not know: a version, a file's handler, the number of sessions,
-//! pages that KHO does not preserve.
+//! State that the second kernel does not recognise: a version, a file's handler, the number of
+//! sessions, pages that KHO does not preserve.
 
 use std::mem::offset_of;
 
@@ -35,8 +35,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// A block in the middle counts fewer sessions than it has. The number of all sessions is not handed
-/// over, so the kernel does not miss the others.
+/// A block in the middle counts fewer sessions than it has. The number of all sessions is not
+/// handed over, so the kernel does not miss the others.
 fn low_count(context: &Context) -> Result<String> {
     let (mut prepared, state, head) = written(context)?;
     prepared.stage.set(state.session_blocks[0], COUNT, COUNTED as u64)?;
@@ -55,7 +55,7 @@ fn low_count(context: &Context) -> Result<String> {
     Ok(format!("we: {ours}; kernel: accepts it, {} sessions are lost", lost.len()))
 }
 
-/// How many of the 51 sessions the block counts.
+/// The number of sessions that the block counts, of 51.
 const COUNTED: usize = 20;
 
 fn root_version(context: &Context) -> Result<String> {
@@ -89,7 +89,7 @@ fn unknown_handler(context: &Context, handler: &str) -> Result<String> {
     Ok(format!("we: {ours}; kernel: {kernel}"))
 }
 
-/// What lies in a page that KHO does not preserve.
+/// The content of a page that KHO does not preserve.
 #[derive(Clone, Copy)]
 enum Place {
     Root,
@@ -99,11 +99,13 @@ enum Place {
     Files,
 }
 
-/// An address leads to a page that KHO does not preserve, which is free memory for the second kernel.
+/// An address leads to a page that KHO does not preserve, which is free memory for the second
+/// kernel.
 fn unpreserved(context: &Context, place: Place) -> Result<String> {
     let (mut prepared, state, _) = written(context)?;
     let files = &state.session("big").context("no big session")?.file_blocks;
-    // What moves to the page, from where, and the place of the address that leads to it.
+    // The part that moves to the page, its old address, and the place of the address that leads to
+    // it.
     let (what, from, link) = match place {
         Place::Root => {
             ("LUO's root", state.root_addr, link_to_root(&mut prepared.machine, state.root_addr)?)
@@ -125,7 +127,7 @@ fn unpreserved(context: &Context, place: Place) -> Result<String> {
     prepared.machine.go_on_to_luo()?;
     let mut now = [0; PAGE_SIZE];
     prepared.machine.ram().read(to, &mut now)?;
-    ensure!(now == page, "the kernel has used the page, which it may");
+    ensure!(now == page, "the kernel has used the page, as it may");
     let expected: Vec<Expected> =
         prepared.sessions.into_iter().map(|(session, _)| session).collect();
     check_second_kernel(&mut prepared.machine, &expected)?;

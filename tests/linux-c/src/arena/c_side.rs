@@ -1,4 +1,4 @@
-//! What the C code asks of the arena, by `host.rs` and `cset.rs`.
+//! The arena's functions for the C code, which `host.rs` and `cset.rs` call.
 
 use std::ptr::NonNull;
 
@@ -51,8 +51,8 @@ impl Arena {
     /// if it is kho-block's (P2).
     pub(crate) fn virt(&self, addr: u64) -> Option<NonNull<u8>> {
         let found = self.find(PhysAddr::new(addr));
-        // The rest of a header may lie in the next page of the process, which must not be kho-block's
-        // either.
+        // The rest of a header may lie in the next page of the process, which must not be
+        // kho-block's either.
         let allowed = found.filter(|(page, offset)| {
             let inner = self.inner.borrow();
             let next = if *offset > PAGE - 16 { inner.states.get(page + 1) } else { None };

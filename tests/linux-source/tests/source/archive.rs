@@ -1,4 +1,4 @@
-//! What is unpacked.
+//! Unpacking the source from a package.
 
 use std::fs;
 

@@ -66,7 +66,7 @@ fn without_tools_it_is_skipped_unless_that_is_a_failure() {
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stdout).starts_with("skipped: "), "{output:?}");
     }
-    // Where a file is gone there is nothing to compile.
+    // A version that lacks a file can't be compiled.
     fs::remove_file(cache.path().join("current").join(FILES[1])).unwrap();
     assert!(said(&run(&[], ""), 0).starts_with("skipped: no apt-get"));
     assert!(said(&run(&[], "yes"), 1).contains("KHO_REQUIRE_LINUX"));
@@ -131,7 +131,7 @@ fn a_version_is_fetched_once_and_stays_whole() {
     let gone = run(&["7.3"]);
     assert!(said(&gone, 1).contains("there is no linux-source-7.3"), "{gone:?}");
     assert_eq!(files(&cache), all);
-    // An entry that somebody has damaged is fetched anew.
+    // A damaged entry is fetched again.
     fs::remove_file(cache.join("current").join(FILES[2])).unwrap();
     assert!(fetched(&run(&[])));
     assert_eq!(files(&cache), all);

@@ -6,7 +6,7 @@
 
 void shim_warned(void);
 
-/* What does not warn costs a branch, as in the kernel. */
+/* A condition that is false costs a branch, as in the kernel. */
 static inline bool shim_warn(bool condition)
 {
 	if (__builtin_expect(condition, 0))
@@ -14,7 +14,7 @@ static inline bool shim_warn(bool condition)
 	return condition;
 }
 
-/* Every time: a test counts them. */
+/* WARN_ON_ONCE warns every time, since a test counts the warnings. */
 #define WARN_ON(condition) shim_warn(!!(condition))
 #define WARN_ON_ONCE(condition) shim_warn(!!(condition))
 

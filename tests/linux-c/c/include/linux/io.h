@@ -9,7 +9,7 @@
 #include <string.h>
 
 #ifdef SHIM_IDENTITY_MAP
-/* For what is measured: no machine in between, as cheap as the kernel's own. */
+/* For benches: an address is a pointer, which is as cheap as the kernel's own mapping. */
 static inline phys_addr_t virt_to_phys(const volatile void *address)
 {
 	return (phys_addr_t)address;
@@ -22,7 +22,7 @@ static inline void *phys_to_virt(phys_addr_t address)
 #else
 phys_addr_t virt_to_phys(const volatile void *address);
 
-/* Does not return where the machine has no memory there; see checked.c. */
+/* Does not return if the machine has no memory at the address; see checked.c. */
 void *phys_to_virt(phys_addr_t address);
 #endif
 

@@ -5,8 +5,8 @@
 #include <linux/types.h>
 
 /*
- * Circular lists through a member of what they hold, to the interface of the kernel's <linux/list.h>
- * as far as kho_block.c uses it.
+ * Circular lists, linked through a member of their elements. The interface is that of the kernel's
+ * <linux/list.h>, as far as kho_block.c uses it.
  */
 
 #define container_of(pointer, type, member) \
@@ -67,7 +67,7 @@ static inline void list_del(struct list_head *node)
 	for ((at) = list_first_entry(list, __typeof__(*(at)), member); &(at)->member != (list); \
 	     (at) = list_next_entry(at, member))
 
-/* The current one may be taken off the list. */
+/* The current element may be removed from the list. */
 #define list_for_each_entry_safe(at, after, list, member) \
 	for ((at) = list_first_entry(list, __typeof__(*(at)), member), \
 	     (after) = list_next_entry(at, member); \
