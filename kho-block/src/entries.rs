@@ -3,52 +3,28 @@
 use core::fmt;
 use core::ops::{Bound, Index, Range, RangeBounds};
 
-use bytemuck::TransparentWrapper;
-
 use crate::abi::HEADER_SIZE;
 use crate::addr::{PhysAddr, SetHead};
 use crate::entry::Entry;
 use crate::memory::ReadMemory;
-use crate::raw::BlockTable;
 
 mod chunks;
 mod iter;
 mod reader;
 mod slices;
 
+pub use crate::raw::Entries;
 pub use chunks::Chunks;
 pub use iter::Iter;
 pub use reader::Reader;
 pub use slices::Slices;
 
-/// The entries of a set, to read: what [`BlockSet`] and [`SetView`] both dereference to.
-///
-/// Entries are read by index, by block, by range and by iteration. Nothing here fails or allocates.
-///
-/// [`BlockSet`]: crate::BlockSet
-/// [`SetView`]: crate::SetView
-#[derive(TransparentWrapper)]
-#[repr(transparent)]
-pub struct Entries<T, M>(BlockTable<T, M>);
-
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
-    /// Returns the entries in the blocks of a table.
-    #[inline]
-    pub(crate) fn of(table: &BlockTable<T, M>) -> &Self {
-        Self::wrap_ref(table)
-    }
-
-    /// Returns the table of the blocks.
-    #[cfg(feature = "rayon")]
-    pub(crate) const fn table(&self) -> &BlockTable<T, M> {
-        &self.0
-    }
-
     /// Returns the number of entries.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.table().len()
     }
 
     /// Returns whether there are no entries.
@@ -63,13 +39,13 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[inline]
     #[must_use]
     pub fn block_count(&self) -> usize {
-        self.0.linked()
+        self.table().linked()
     }
 
     /// Returns whether every block but the last is full, as in a chain that was written in one go.
     #[must_use]
     pub fn is_uniform(&self) -> bool {
-        self.0.is_uniform()
+        self.table().is_uniform()
     }
 
     /// Returns the entry at `index`, or `None` past the end.
@@ -79,7 +55,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.0.get(index)
+        self.table().get(index)
     }
 
     /// Returns the first entry, or `None` if there are none.
@@ -97,14 +73,14 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// Returns an iterator over all entries in order.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, T, M> {
-        Iter::between(&self.0, 0..self.len())
+        Iter::between(self.table(), 0..self.len())
     }
 
     /// Returns a cursor before the first entry, which moves forward, back and to any index.
     #[doc(alias = "kho_block_set_it_init")]
     #[must_use]
     pub const fn reader(&self) -> Reader<'_, T, M> {
-        Reader::new(&self.0)
+        Reader::new(self.table())
     }
 
     /// Returns an iterator over the blocks of the set: the entries of each as one slice, never
@@ -125,7 +101,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// ```
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_, T, M> {
-        Chunks::new(&self.0, 0..self.block_count())
+        Chunks::new(self.table(), 0..self.block_count())
     }
 
     /// Returns the entries with the indices in `range` as slices: one for each block that has some
@@ -151,7 +127,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[must_use]
     #[track_caller]
     pub fn slices(&self, range: impl RangeBounds<usize>) -> Slices<'_, T, M> {
-        Slices::between(&self.0, checked(&range, self.len()))
+        Slices::between(self.table(), checked(&range, self.len()))
     }
 
     /// Copies the entries from index `start` on to a slice, as many as fill it.
@@ -184,7 +160,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
 
     /// Returns the addresses of the blocks in the chain, in order.
     pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
-        self.0.block_addrs()
+        self.table().block_addrs()
     }
 
     /// Returns the head of the chain: the address of its first block, or null if there are no
@@ -192,7 +168,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
     pub fn head(&self) -> SetHead<T> {
-        SetHead::new(self.0.head())
+        SetHead::new(self.table().head())
     }
 
     /// Returns the address of the entry at `index`, or `None` past the end.
@@ -201,9 +177,9 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         if index >= self.len() {
             return None;
         }
-        let (position, offset) = self.0.locate(index);
+        let (position, offset) = self.table().locate(index);
         let in_block = HEADER_SIZE + offset * size_of::<T>();
-        Some(self.0.block_addr(position).within_block(in_block))
+        Some(self.table().block_addr(position).within_block(in_block))
     }
 }
 

@@ -16,6 +16,7 @@ mod append;
 mod chunks_mut;
 mod claim;
 mod copy;
+mod entries;
 mod header;
 mod lent;
 mod owned;
@@ -27,6 +28,7 @@ mod table;
 
 pub(crate) use append::Appender;
 pub use chunks_mut::ChunksMut;
+pub use entries::Entries;
 pub(crate) use lent::LentChain;
 pub(crate) use owned::OwnedChain;
 #[cfg(feature = "rayon")]
