@@ -1,5 +1,5 @@
-//! Typed linked blocks for Linux Kexec HandOver (KHO), for programs and kernel modules whose state
-//! survives a live update, compatible byte for byte with the kernel's `kho_block.c`.
+//! Typed linked blocks for Linux Kexec HandOver (KHO), for virtual machine monitors and others
+//! whose state survives a live update, compatible byte for byte with the kernel's `kho_block.c`.
 //!
 //! ```
 //! use bytemuck::{Pod, Zeroable};

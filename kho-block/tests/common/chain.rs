@@ -1,4 +1,4 @@
-//! Chains that are made by hand.
+//! Chains made by hand.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -8,7 +8,7 @@ use kho_block::{BlockMemory, Entry, PhysAddr, SetHead};
 
 use super::one::OneBlock;
 
-/// Preserves a chain with blocks of these counts, at addresses that do not rise.
+/// Preserves a chain with blocks of these counts, in falling order of addresses.
 pub(crate) fn preserve_chain<T: Entry, M: BlockMemory>(
     memory: &M,
     counts: &[usize],

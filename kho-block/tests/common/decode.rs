@@ -1,13 +1,13 @@
-//! An independent decoder: the format in a few lines, straight from the kernel's description.
+//! An independent decoder of the format, from the kernel's description.
 
-/// What a chain holds: each block's address and its entries' bytes.
+/// A decoded chain: each block's address and the bytes of its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decoded {
     pub(crate) blocks: Vec<(u64, Vec<u8>)>,
 }
 
 impl Decoded {
-    /// The bytes of all entries, one after the other.
+    /// Returns the bytes of all entries in order.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut all = Vec::new();
         for (_, bytes) in &self.blocks {
@@ -16,7 +16,7 @@ impl Decoded {
         all
     }
 
-    /// How many entries each block holds.
+    /// Returns how many entries each block holds.
     pub(crate) fn counts(&self, entry_size: usize) -> Vec<usize> {
         self.blocks.iter().map(|(_, bytes)| bytes.len() / entry_size).collect()
     }

@@ -18,7 +18,8 @@ pub(crate) struct Words<const N: usize>([u64; N]);
 #[repr(C, align(16))]
 pub(crate) struct Wide([u8; 16]);
 
-/// An entry whose bytes follow from the seed; different for different seeds as far as they go.
+/// Returns an entry whose bytes follow from the seed. Different seeds give different entries as far
+/// as there are bytes.
 pub(crate) fn sample<T: Pod>(seed: u64) -> T {
     let mut entry = T::zeroed();
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -30,12 +31,12 @@ pub(crate) fn sample<T: Pod>(seed: u64) -> T {
     entry
 }
 
-/// `count` entries, from successive seeds.
+/// Returns `count` entries from successive seeds.
 pub(crate) fn samples<T: Pod>(seed: u64, count: usize) -> Vec<T> {
     (0..count as u64).map(|n| sample(seed.wrapping_add(n))).collect()
 }
 
-/// The bytes of the entries, one after the other.
+/// Returns the bytes of the entries in order.
 pub(crate) fn bytes_of<T: Pod>(entries: &[T]) -> &[u8] {
     bytemuck::cast_slice(entries)
 }

@@ -1,4 +1,4 @@
-//! Shared by the integration tests: entries of any size, and a decoder that owes nothing to the
+//! Shared by the integration tests: entries of any size, and a decoder that does not use the
 //! library.
 
 // Each test binary uses its own part of this.

@@ -18,7 +18,7 @@ struct Child<'m, const SIZE: usize> {
     random: Random,
 }
 
-/// Writes, cuts and writes again, for as long as it is let.
+/// Writes, cuts and writes again, until it is killed.
 pub(crate) fn run<const SIZE: usize>(seed: u64) {
     let fd = stdin().as_fd().try_clone_to_owned().unwrap();
     // SAFETY: the parent, who has the other descriptor, writes nothing while this process lives.
@@ -67,7 +67,7 @@ impl<const SIZE: usize> Child<'_, SIZE> {
         }
     }
 
-    /// Says that `count` new entries may be seen behind those that are there.
+    /// Says that `count` new entries may be found behind the others.
     fn announce(&mut self, count: usize) -> Vec<Record> {
         let first = self.next_id;
         self.next_id += count as u64;
@@ -77,7 +77,7 @@ impl<const SIZE: usize> Child<'_, SIZE> {
         ids.into_iter().map(Record::new).collect()
     }
 
-    /// Says that `len` entries must be seen from now on.
+    /// Says that `len` entries must be found from now on.
     fn must_show(&self, len: usize) {
         self.control.set(Word::Least, len as u64);
     }

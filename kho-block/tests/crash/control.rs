@@ -1,4 +1,4 @@
-//! The control file: what the child says may be seen, and must be.
+//! The control file, in which the child says what may be found, and what must be.
 
 use std::fmt;
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// The most entries a child writes.
+/// The largest number of entries that a child writes.
 pub(crate) const MOST: usize = 2000;
 
 #[derive(Clone, Copy)]
@@ -19,17 +19,17 @@ pub(crate) enum Word {
     /// Not 0: the child is at work.
     Ready,
     Head,
-    /// At least so many entries are to be seen.
+    /// At least this many entries must be found.
     Least,
-    /// At most so many of `Ids`, if they are what is seen.
+    /// At most this many of `Ids` may be found.
     Most,
-    /// At most so many of `Others`, if they are what is seen.
+    /// At most this many of `Others` may be found.
     MostOthers,
     /// Steps that the child has finished.
     Steps,
-    /// What the entries are, by index.
+    /// The ids of the entries, by index.
     Ids,
-    /// What the entries also may be: what a set that is shrinking becomes.
+    /// The ids that the entries may have instead: those of a set that is shrinking.
     Others = Word::Ids as isize + MOST as isize,
     End = Word::Others as isize + MOST as isize,
 }
@@ -44,11 +44,11 @@ pub(crate) struct Control {
 
 const LEN: usize = (Word::End as usize * 8).next_multiple_of(4096);
 
-/// The ids of the entries that were seen.
+/// The ids of the entries that were found.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Seen(pub(crate) Vec<u64>);
 
-/// What may be seen.
+/// What may be found.
 pub(crate) struct Allowed {
     least: usize,
     lists: [Vec<u64>; 2],

@@ -1,9 +1,9 @@
-//! A process that dies in the middle of writing leaves a true prefix behind.
+//! A process that is killed while it writes leaves a prefix of what it pushed.
 //!
 //! The test runs itself again as a child that writes into a memfd, kills it with SIGKILL at a
-//! random moment, and restores what is there. The child gets the memfd as its standard input. Its
-//! standard error is another memfd, the control file: in there it says, before each step, what may
-//! be seen during the step, and after it, what must be seen from then on.
+//! random moment, and restores what it left. The child gets the memfd as its standard input. Its
+//! standard error is another memfd, the control file: in it the child says, before each step, what
+//! may be found during the step, and after it, what must be found from then on.
 #![cfg(target_os = "linux")]
 #![cfg(not(miri))]
 #![allow(unsafe_code)]
@@ -32,7 +32,7 @@ use control::{Control, Random, Seen, Word};
 /// Set for the child, to the seed of what it does.
 const SEED: &str = "KHO_BLOCK_CRASH_SEED";
 
-/// An entry that tells whether it is whole.
+/// An entry with a checksum, which shows whether it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "record", version = 1)]
@@ -53,7 +53,7 @@ impl Record {
     }
 }
 
-/// One to a block, three, and what Linux has.
+/// Block sizes: one entry to a block, three, and the size that Linux has.
 const SIZES: u64 = 3;
 
 #[test]
@@ -67,7 +67,7 @@ fn killed_10_000_times() {
     kill_and_look(1_000..11_000);
 }
 
-/// The child: not a test by itself.
+/// The child, which is no test by itself.
 #[test]
 #[ignore = "run by the other tests"]
 fn writer_to_be_killed() {
@@ -100,7 +100,7 @@ fn kill_and_look(seeds: std::ops::Range<u64>) {
     assert!(lens.len() > rounds.min(300) / 10, "only {} different lengths", lens.len());
 }
 
-/// One child; returns how many steps it finished, and how many entries were there.
+/// Runs and kills one child. Returns how many steps it finished, and how many entries it left.
 fn round<const SIZE: usize>(seed: u64) -> (u64, usize) {
     let data = memfd_create("crash", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
     fallocate(&data, FallocateFlags::empty(), 0, 256 << 10).unwrap();

@@ -1,4 +1,4 @@
-//! Plans made real in every kind of memory, and restored in every way.
+//! Plans written into every kind of memory, and restored in every way.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -33,7 +33,7 @@ impl Counted for MemfdMemory {
     }
 }
 
-/// A plan's blocks, preserved in a memory in which another set is alive.
+/// The blocks of a plan, preserved in a memory that holds another set.
 pub(crate) struct Arena<'m, M: BlockMemory> {
     pub(crate) memory: &'m M,
     pub(crate) space: Space,
@@ -135,7 +135,7 @@ impl<'m, M: Counted> Arena<'m, M> {
 
 type Walked = Result<Vec<usize>, Fault>;
 
-/// Checks what came of a restore by reading.
+/// Checks the result of a restore by reading the set.
 fn check_read(plan: &Plan, expected: &Walked, restored: Result<Vec<Item>, RestoreError>) {
     match (restored, expected) {
         (Ok(items), Ok(numbers)) => assert!(items == plan.items(numbers)),

@@ -1,4 +1,4 @@
-//! Blocks so large, and so many, that their counts add up to more than a 32-bit number holds.
+//! Blocks so large and so many that the sum of their counts exceeds 32 bits.
 
 use kho_block::abi::{HEADER_SIZE, MAX_BLOCK_SIZE};
 use kho_block::bytemuck::{self, Pod, Zeroable};
@@ -49,7 +49,8 @@ impl StableMemory for Overlapping {
     }
 }
 
-/// `blocks` full blocks are restored, or refused as too many to count, by all who sum counts.
+/// Checks that `blocks` full blocks are restored, or refused as too many to count, by all types
+/// that sum counts.
 fn check(blocks: usize) {
     let memory = Overlapping::new(blocks);
     let foreign = ForeignSet::restore_with_limit(&memory, HEAD, usize::MAX);
@@ -85,7 +86,7 @@ fn more_than_a_32_bit_number() {
     check(65);
 }
 
-/// Room for more entries than a number holds is refused for their number, before any is looked for.
+/// Reserving more entries than a number can count fails before any block is allocated.
 #[test]
 fn room_for_too_many() {
     let memory = HeapMemory::<MAX_BLOCK_SIZE>::new_with_block_size();

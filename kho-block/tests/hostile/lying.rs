@@ -39,7 +39,7 @@ fn header(next: u64, count: u64) -> [u8; 16] {
     bytemuck::cast([next, count])
 }
 
-/// A header for a read of one, else bytes that are anything.
+/// Returns a header for a read of a header, else arbitrary bytes.
 fn reply(buf: &mut [u8], next: u64, count: u64) {
     if buf.len() == 16 {
         buf.copy_from_slice(&header(next, count));
@@ -62,7 +62,7 @@ fn endless_chain_ends_at_the_limit() {
     assert_eq!(ChainWalk::new(&memory, HEAD.addr(), 32).count(), limit + 1);
 }
 
-/// The first time round the chain is fine, and any entry is asked for after that fails or lies.
+/// The chain is valid when it is restored. Each read of an entry after that fails or lies.
 #[test]
 fn memory_that_changes_after_the_restore() {
     let broken = Cell::new(false);
@@ -271,7 +271,8 @@ fn lending_that_fails_or_panics() {
     assert_eq!(SetView::restore(&memory, HEAD).unwrap().len(), 254);
 }
 
-/// Sets outlive the handle they were made with, move with their memory, and go in any order.
+/// Sets outlive the handle they were made with, move with their memory, and are dropped in any
+/// order.
 #[test]
 fn drop_in_any_order() {
     let memory = Rc::new(HeapMemory::new());

@@ -1,5 +1,5 @@
-//! Chains from outside: whatever their bytes say, `restore` gives the right error, claims nothing
-//! and changes nothing.
+//! Chains from outside: whatever their bytes, `restore` returns the right error, claims nothing and
+//! changes nothing.
 #![allow(unsafe_code)]
 // Tests, on 64 bits.
 #![allow(clippy::cast_possible_truncation)]

@@ -70,7 +70,7 @@ fn count_at_and_over_what_fits() {
     }
 }
 
-/// Every address that no chain may lead to.
+/// Every address to which no chain may lead.
 fn bad_addresses() -> Vec<(To, Cause)> {
     let mut bad = vec![
         (To::Free(0), Cause::Free),
@@ -209,7 +209,7 @@ fn default_limit_is_ten_thousand() {
     assert_eq!(foreign.blocks().len(), 10_000);
 }
 
-/// Two heads whose chains share a tail: who comes first has it.
+/// Two chains share a tail: the first restore gets it.
 fn shared_tail(memory: &impl Counted) {
     // 0 → 1 → 4 → 5 and 2 → 3 → 4 → 5.
     let plan = Plan::valid(6).next(1, To::Block(4));
@@ -256,7 +256,7 @@ fn tail_shared_between_two_heads() {
     shared_tail(&MemfdMemory::new("shared tail").unwrap());
 }
 
-/// A chain that runs into one that is alive, from the middle and at its head.
+/// A chain leads into a set that is alive, at its head or in its middle.
 #[test]
 fn cross_links_into_a_live_set() {
     let memory = HeapMemory::new();

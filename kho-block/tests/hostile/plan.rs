@@ -1,4 +1,4 @@
-//! Chains on paper, and what a naive walker makes of them.
+//! Chains as plans, and an oracle that says what a restore must find.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{BlockInfo, Entry, PhysAddr, RestoreError, RestoreErrorKind, SetHead};
 
 pub(crate) const BLOCK: usize = 4096;
-/// The block that entries of a set say they are in which is no part of a plan.
+/// The number of the block in entries that are not part of a plan.
 pub(crate) const NEIGHBOUR: usize = 99_999;
 /// Entries of 32 bytes that fit in a block of 4096.
 pub(crate) const FIT: u64 = 127;
@@ -40,7 +40,7 @@ pub(crate) enum To {
     Free(usize),
     /// A block of another set that is alive.
     Owned(usize),
-    /// This very number.
+    /// This address.
     Raw(u64),
 }
 
@@ -157,7 +157,7 @@ pub(crate) struct Fault {
     pub(crate) cause: Cause,
 }
 
-/// How a memory is asked: it can't tell all causes apart by every way.
+/// The ways to restore, which do not all tell every fault apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Claim,
@@ -225,7 +225,7 @@ impl Fault {
     }
 }
 
-/// Checks what `ChainWalk` yields. It sees a cycle late, or the limit first; all else is exact.
+/// Checks what `ChainWalk` returns. It finds a cycle late, or the limit first; all else is exact.
 #[track_caller]
 pub(crate) fn assert_chain(
     plan: &Plan,

@@ -10,7 +10,7 @@ use crate::plan::{Item, Plan, To};
 
 const ROUNDS: usize = 300;
 
-/// Restores two heads at the same time, keeps what was got until both have tried.
+/// Restores two heads at the same time, and keeps the sets until both have tried.
 fn race<M: Counted + Sync>(memory: &M, plan: &Plan, heads: [To; 2], judge: impl Fn([Outcome; 2])) {
     let arena = Arena::new(memory, plan.blocks.len());
     arena.write(plan);
@@ -80,7 +80,7 @@ fn one_of_two_gets_the_shared_tail() {
     race(&MemfdMemory::new("race").unwrap(), &plan, heads, judge);
 }
 
-/// Both chains are bad: neither thread gets a block, and none gets lost between them.
+/// Both chains are invalid: neither thread keeps a block, and no block is lost.
 #[test]
 fn nobody_gets_a_bad_chain() {
     let plan = Plan::valid(30).next(9, To::Block(20)).count(29, 0);

@@ -66,7 +66,7 @@ fn plan(blocks: usize, changes: Vec<Change>, limit: Option<usize>) -> Plan {
         .limit(limit)
 }
 
-/// A chain of random links: most plans come back to where they were.
+/// Returns a chain of random links, most of which have a cycle.
 fn graphs() -> impl Strategy<Value = Plan> {
     (1..=50_usize).prop_flat_map(|blocks| {
         let block = prop_oneof![

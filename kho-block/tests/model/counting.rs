@@ -1,4 +1,4 @@
-//! An allocator that counts, to see that what must not allocate does not.
+//! An allocator that counts allocations, to show that certain calls make none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,12 +12,12 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many allocations this thread has made.
+/// Returns how many allocations this thread has made.
 pub(crate) fn allocations() -> usize {
     ALLOCATIONS.get()
 }
 
-/// Counts, unless the thread is ending.
+/// Counts an allocation, unless the thread is ending.
 fn count() {
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }

@@ -1,4 +1,4 @@
-//! Handing sets over and claiming them: from chains made by hand, in between, and at the end.
+//! Handing sets over and claiming them: at the start of a plan, during it and at its end.
 
 use std::mem;
 
@@ -45,7 +45,7 @@ fn chain<'m, T: TestEntry, M: TestMemory>(
     Pair { set, naive }
 }
 
-/// Hands the set over, looks at what was handed over, and claims it again.
+/// Hands the set over, checks the bytes that were handed over, and claims them again.
 pub(crate) fn cross<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>) {
     let memory = world.memory;
     let Pair { set, naive } = &mut world.pairs[0];
@@ -99,7 +99,7 @@ fn block_size<M: ReadMemory>(_: &M) -> usize {
     M::BLOCK_SIZE
 }
 
-/// Checks a chain that was handed over through a `ForeignSet`.
+/// Checks a chain that was handed over, by reading it as a `ForeignSet`.
 fn view<T: TestEntry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<T>) {
     let set = ForeignSet::restore(memory, head).unwrap();
     assert_eq!((set.len(), set.is_empty()), (naive.len(), naive.entries.is_empty()));
@@ -121,13 +121,13 @@ fn view<T: TestEntry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<
     }
 }
 
-/// What a plan left behind, to be checked once nothing borrows the memory.
+/// The sets that a plan left behind, to be checked once nothing borrows the memory.
 pub(crate) struct Left<T> {
     sets: [(SetHead<T>, Naive<T>); 2],
     finish: Finish,
 }
 
-/// Ends the life of the sets.
+/// Drops the sets or hands them over.
 pub(crate) fn finish<T: TestEntry, M: TestMemory>(
     world: World<'_, T, M>,
     finish: Finish,
@@ -145,7 +145,7 @@ pub(crate) fn finish<T: TestEntry, M: TestMemory>(
 }
 
 impl<T: TestEntry> Left<T> {
-    /// Checks what is in the memory, and that nothing is lost there.
+    /// Checks the sets in the memory, and that no block is lost.
     pub(crate) fn check<M: TestMemory>(self, memory: Watched<M>) {
         assert_eq!(memory.owned(), 0);
         let memory = memory.into_inner();

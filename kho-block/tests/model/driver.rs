@@ -19,7 +19,7 @@ pub(crate) type Set<'m, T, M> = BlockSet<T, &'m Watched<M>>;
 /// A panic that a test raises itself, without a message.
 pub(crate) struct Injected;
 
-/// Runs `f`, which may raise [`Injected`]; says whether it did.
+/// Runs `f`, which may raise [`Injected`]. Returns whether it did.
 pub(crate) fn catch_injected(f: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(()) => false,
@@ -41,15 +41,15 @@ pub(crate) struct Pair<'m, T: TestEntry, M: TestMemory> {
 
 pub(crate) struct World<'m, T: TestEntry, M: TestMemory> {
     pub(crate) memory: &'m Watched<M>,
-    /// The first one is operated on.
+    /// The operations are on the first pair.
     pub(crate) pairs: [Pair<'m, T, M>; 2],
-    /// How many allocations succeed.
+    /// How many more allocations succeed.
     pub(crate) budget: usize,
-    /// Where the last entry came from.
+    /// The seed of the last entry.
     pub(crate) seed: u64,
 }
 
-/// Runs a plan; says how many operations it had.
+/// Runs a plan. Returns how many operations it had.
 pub(crate) fn run<T: TestEntry, M: TestMemory>(plan: &Plan) -> usize {
     let memory = Watched::new(M::make());
     let [one, other] = &plan.starts;
@@ -74,7 +74,7 @@ impl<'m, T: TestEntry, M: TestMemory> Pair<'m, T, M> {
         Self { set, naive: Naive::new(Set::<T, M>::COUNT_PER_BLOCK) }
     }
 
-    /// What the chain holds, from the bytes at the head's address.
+    /// Decodes the chain from the bytes at the head's address.
     pub(crate) fn decode(&self) -> Decoded {
         let memory = *self.set.memory();
         decode(self.set.head().addr().get(), M::BLOCK_SIZE, size_of::<T>(), |addr, buf| {
@@ -82,7 +82,7 @@ impl<'m, T: TestEntry, M: TestMemory> Pair<'m, T, M> {
         })
     }
 
-    /// Checks that the set is what the model says.
+    /// Checks that the set equals the model.
     pub(crate) fn check(&self) {
         let Self { set, naive } = self;
         assert_eq!(set.len(), naive.len());
@@ -109,7 +109,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
         assert_eq!(self.memory.owned(), blocks);
     }
 
-    /// A new entry.
+    /// Returns a new entry.
     pub(crate) fn entry(&mut self) -> T {
         self.seed += 1;
         sample(self.seed)
@@ -183,7 +183,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
         assert_eq!(set.addr_of(index), Some(PhysAddr::new(addr)));
     }
 
-    /// Retains some entries; the predicate panics at the entry `at`, if it comes to it.
+    /// Retains some entries. The predicate panics at the entry `at`, if there is one.
     fn retain(&mut self, keep: Keep, at: Option<Spot>) {
         let Pair { set, naive } = &mut self.pairs[0];
         let mut kept = decisions(keep, naive);
@@ -209,7 +209,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
     }
 }
 
-/// For each entry, whether to keep it.
+/// Returns for each entry whether to keep it.
 fn decisions<T: Copy>(keep: Keep, naive: &Naive<T>) -> Vec<bool> {
     let hash = |seed: u64, index: usize| {
         let mixed = (seed ^ index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -233,7 +233,7 @@ fn decisions<T: Copy>(keep: Keep, naive: &Naive<T>) -> Vec<bool> {
 }
 
 impl<T: TestEntry, M: TestMemory> Pair<'_, T, M> {
-    /// The operations that concern one set only.
+    /// Runs an operation that concerns one set only.
     fn run(&mut self, op: &Op) {
         let Self { set, naive } = self;
         match op {

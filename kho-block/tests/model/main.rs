@@ -42,8 +42,8 @@ pub(crate) trait TestEntry: Entry + Send + Sync {}
 
 impl<T: Entry + Send + Sync> TestEntry for T {}
 
-/// The stack of a thread, in bytes: entries of 64 KiB are passed by value, which takes room where
-/// nothing is optimised.
+/// The stack of a thread, in bytes. Entries of 64 KiB are passed by value, which takes much of it
+/// without optimisation.
 const STACK: usize = 32 << 20;
 
 /// Runs plans for entries of type `T` on memories of type `M`.

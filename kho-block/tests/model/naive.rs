@@ -1,10 +1,10 @@
-//! The model: a `Vec` of entries, and beside it how many of them each block holds.
+//! The model: a `Vec` of entries, and the number of entries that each block holds.
 
 use kho_block::ReserveErrorKind;
 
 use crate::ops::{Amount, Spot};
 
-/// More blocks than this are not filled, to keep the tests fast.
+/// How many blocks are filled at most, to keep the tests fast.
 const MANY_BLOCKS: usize = 10;
 
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl<T: Copy> Naive<T> {
         panic!("past the end");
     }
 
-    /// Adds an entry in the blocks there are. `false`: there is no room.
+    /// Adds an entry to the blocks. Returns `false` if they have no room.
     pub(crate) fn push(&mut self, entry: T) -> bool {
         if self.room_in_last() == 0 {
             self.published = self.len();
@@ -85,7 +85,7 @@ impl<T: Copy> Naive<T> {
         true
     }
 
-    /// Adds blocks, as far as `budget` goes. On an error: the position and the kind.
+    /// Adds blocks, at most `budget` of them. An error is the position and the kind.
     pub(crate) fn reserve(
         &mut self,
         additional: usize,
@@ -130,7 +130,7 @@ impl<T: Copy> Naive<T> {
         self.published = self.len();
     }
 
-    /// Cuts the chain at the first entry that goes, and appends the others again.
+    /// Cuts the chain at the first entry to remove, and appends the kept ones behind it.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
         let Some(cut) = keep.iter().position(|keep| !keep) else { return };
         let tail = self.entries[cut..].to_vec();

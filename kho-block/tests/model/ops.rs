@@ -1,4 +1,4 @@
-//! What may happen to a set, as data: generated, shrunk and printed by proptest.
+//! Operations on a set as data, which proptest generates, shrinks and prints.
 //!
 //! Places and amounts are relative, so that edges of blocks are met often whatever the entry's
 //! size.
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 /// An index, or one past the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spot {
-    /// This part of 65536 of the length.
+    /// At this fraction of the length, in 65536ths.
     Part(u16),
     /// Near the start of a block.
     Edge(u8, i8),
@@ -32,7 +32,7 @@ pub(crate) enum Amount {
     Blocks(u8, i8),
 }
 
-/// How many entries or blocks a thread gets at the most.
+/// How many entries or blocks a thread gets at most.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
     Few(NonZeroU8),
@@ -83,7 +83,7 @@ pub(crate) enum Read {
     NextBack,
     Nth(Spot),
     NthBack(Spot),
-    /// Goes on with a clone, after the original was moved.
+    /// Moves the original, and goes on with a clone made before.
     Clone,
     Fold,
     Rfold,
@@ -98,7 +98,7 @@ pub(crate) enum Move {
     Prev,
     Seek(Spot),
     Nth(Spot),
-    /// Goes on with a clone, after the original was moved.
+    /// Moves the original, and goes on with a clone made before.
     Clone,
     Fold,
     Last,
@@ -135,10 +135,10 @@ pub(crate) enum Op {
     Extend(Amount, bool),
     Reserve(Amount),
     ReserveMax,
-    /// As `Reserve`, while so many allocations succeed, where the memory can fail.
+    /// Reserves while only so many allocations succeed, where the memory can fail.
     Starve(Amount, u8),
     Write(Vec<Step>, End),
-    /// Allocations to succeed from here on, where the memory can fail.
+    /// Sets how many allocations succeed from here on, where the memory can fail.
     Budget(Option<u8>),
     Shrink,
     Pop(u8),
@@ -165,16 +165,16 @@ pub(crate) enum Op {
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     Empty,
-    /// A chain made by hand: for each block, which part of 256 of it is filled.
+    /// A chain made by hand: for each block, the fraction that is filled, in 256ths.
     Chain(Vec<u8>),
 }
 
-/// What becomes of the memory.
+/// How a plan ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Finish {
     /// The sets are dropped.
     Drop,
-    /// The sets are handed over, and freed by nobody who claims them.
+    /// The sets are handed over and nobody claims them.
     Abandon,
     /// The sets are handed over and their file is opened again, where there is one.
     Reopen,

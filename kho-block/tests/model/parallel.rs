@@ -68,7 +68,7 @@ pub(crate) fn change<T: TestEntry, M: TestMemory>(pair: &mut Pair<'_, T, M>, mos
     pair.naive.entries.iter_mut().for_each(swap_ends);
 }
 
-/// Extends a set by entries, of which one panics instead. Says whether it came to that.
+/// Extends a set by entries, one of which may panic. Returns the result, and whether it panicked.
 pub(crate) fn extend<T: TestEntry, M: TestMemory>(
     writer: &mut Writer<'_, T, &Watched<M>>,
     entries: &[T],

@@ -10,7 +10,7 @@ use crate::TestEntry;
 use crate::naive::Naive;
 use crate::ops::{Read, Spot, Take};
 
-/// How many entries a fold goes over before it costs too much to compare each.
+/// How many entries are compared one by one at most, to keep the tests fast.
 const MANY: usize = 3000;
 
 /// Checks that `found` is the entry at `index`, in place.
@@ -26,7 +26,7 @@ pub(crate) fn check<T: TestEntry, M: ReadMemory>(
     assert!(bytes_of(found) == bytes_of(&naive.entries[index]), "entry {index} differs");
 }
 
-/// Reads by steps. What the iterator has left is `left`, at every step.
+/// Reads by steps, and checks what the iterator has left at every step.
 pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
@@ -117,7 +117,7 @@ pub(crate) fn check_place<T: TestEntry, M: ReadMemory>(
     debug_assert!(bytes_of(found) == bytes_of(&naive.entries[index]));
 }
 
-/// Takes chunks; what is left is `left`, by block.
+/// Takes chunks, and checks those that are left.
 pub(crate) fn chunks<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
@@ -153,7 +153,7 @@ pub(crate) fn slices<T: TestEntry, M: ReadMemory>(
     assert!(cast_slice::<T, u8>(&copy) == cast_slice::<T, u8>(&naive.entries[range]));
 }
 
-/// Takes chunks, which are those at the indices in `left`.
+/// Takes chunks, and checks that they hold the entries at the indices in `left`.
 fn check_chunks<'a, T: TestEntry>(
     naive: &Naive<T>,
     mut chunks: impl DoubleEndedIterator<Item = &'a [T]> + ExactSizeIterator + Clone,

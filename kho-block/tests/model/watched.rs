@@ -1,5 +1,5 @@
-//! A memory that looks over another's shoulder: it knows which blocks are owned, checks what it
-//! can about each, and shows the bytes behind an address while a set has them.
+//! A memory around another that knows which blocks are owned, checks each call, and reads the bytes
+//! of a block while a set owns it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,17 +28,17 @@ impl<M: BlockMemory> Watched<M> {
         self.inner
     }
 
-    /// How many allocations were asked for.
+    /// Returns how many allocations were asked for.
     pub(crate) fn allocations(&self) -> usize {
         self.allocations.get()
     }
 
-    /// How many blocks are owned.
+    /// Returns how many blocks are owned.
     pub(crate) fn owned(&self) -> usize {
         self.owned.borrow().len()
     }
 
-    /// Copies the first bytes of the owned block at `addr`. No set is being written meanwhile.
+    /// Copies the first bytes of the owned block at `addr`, while no set is being written.
     pub(crate) fn peek(&self, addr: u64, buf: &mut [u8]) {
         assert!(buf.len() <= M::BLOCK_SIZE);
         let block = self.owned.borrow()[&addr];

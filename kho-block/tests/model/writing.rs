@@ -14,7 +14,7 @@ use crate::ops::{Amount, End, Part, Step};
 use crate::parallel;
 use crate::watched::Watched;
 
-/// What `Naive::reserve` says of a `ReserveError`.
+/// A `ReserveError` as `Naive::reserve` returns it.
 type Expected = (usize, ReserveErrorKind);
 
 fn check_reserve(result: Result<(), ReserveError>, expected: Result<(), Expected>) {
@@ -86,7 +86,7 @@ pub(crate) fn reserve<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, 
     }
 }
 
-/// Writes by steps, and ends as told.
+/// Writes by steps, and ends in the given way.
 pub(crate) fn write<T: TestEntry, M: TestMemory>(
     world: &mut World<'_, T, M>,
     steps: &[Step],
@@ -157,7 +157,7 @@ pub(crate) fn write<T: TestEntry, M: TestMemory>(
     naive.published = naive.len();
 }
 
-/// What a writer's steps need beside the writer.
+/// The state of a writer's steps beside the writer itself.
 struct Session<'a, T, M> {
     memory: &'a Watched<M>,
     naive: &'a mut Naive<T>,
@@ -280,7 +280,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
         result.unwrap();
     }
 
-    /// Extends by entries of which one panics, where there are as many.
+    /// Extends by entries on several threads, one of which panics if there are as many.
     fn par_extend(
         &mut self,
         writer: &mut Writer<'_, T, &Watched<M>>,

@@ -1,4 +1,4 @@
-//! Iterators that do not give what they promised, or use a consumer as no iterator should.
+//! Iterators that return more or fewer entries than they said, or misuse a consumer.
 
 use std::cell::Cell;
 use std::mem;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{Item, Memory, PER_BLOCK, check, numbered, pool};
 
-/// Says it has `said` entries. What it does is up to `how`.
+/// An iterator that says it has `said` entries, and behaves as `how` says.
 #[derive(Clone, Copy, Debug)]
 struct Lying {
     said: usize,
@@ -82,7 +82,7 @@ impl IndexedParallelIterator for Lying {
     }
 }
 
-/// Extends by a lying iterator; the message of the panic.
+/// Extends by a lying iterator. Returns the message of the panic.
 fn extend(set: &mut crate::Set<'_>, lying: Lying) -> String {
     let result = catch_unwind(AssertUnwindSafe(|| set.par_extend(lying)));
     let payload = result.expect_err("the lie was not noticed");

@@ -1,5 +1,5 @@
-//! Parallel reading and writing where the model does not go: iterators that lie about their length,
-//! panics at every entry, pools of several sizes, sets within sets.
+//! Parallel reading and writing beyond the model: iterators that lie about their length, panics at
+//! every entry, pools of several sizes, sets within sets.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,9 +18,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use common::{Decoded, decode, preserve_chain};
 
-/// Small blocks, so that few entries cross many.
+/// Size of a block in bytes, small so that few entries fill many.
 const BLOCK: usize = 128;
-/// How many entries of 16 bytes fit.
+/// How many entries of 16 bytes fit in a block.
 const PER_BLOCK: usize = 7;
 
 type Memory = HeapMemory<BLOCK>;
@@ -50,7 +50,7 @@ fn lengths() -> impl Iterator<Item = usize> {
         .chain((1..5).flat_map(|blocks| (blocks * PER_BLOCK - 1)..=(blocks * PER_BLOCK + 1)))
 }
 
-/// A set with `len` entries, numbered from 0.
+/// Returns a set with `len` entries, numbered from 0.
 fn numbered(memory: &Memory, len: usize) -> Set<'_> {
     let mut set = BlockSet::new_in(memory);
     let mut writer = set.writer();
@@ -59,7 +59,7 @@ fn numbered(memory: &Memory, len: usize) -> Set<'_> {
     set
 }
 
-/// Checks that a set has `len` entries, numbered from 0, in blocks that are full but for the last.
+/// Checks that a set has `len` entries, numbered from 0, in blocks that are full except the last.
 #[track_caller]
 fn check(set: &Set<'_>, len: usize) {
     assert_eq!(set.len(), len);

@@ -1,9 +1,9 @@
-//! Invariant I3: whoever looks at the chain, at any moment, sees a valid chain that holds a true
-//! prefix of what was pushed.
+//! Invariant I3: at any moment, a reader finds a valid chain that holds a prefix of what was
+//! pushed.
 //!
-//! Two observers look. One is a memory that walks the blocks' bytes whenever the set calls it: at
-//! every published step, before each new block, and wherever else it is asked. The other (`step`)
-//! walks them between any two instructions.
+//! There are two observers. One is a memory that walks along the chain whenever the set calls it:
+//! at every published step, and before each new block. The other (`step`) walks along it between
+//! any two instructions.
 #![allow(unsafe_code)]
 // Tests, on 64 bits.
 #![allow(clippy::cast_possible_truncation)]
@@ -34,7 +34,7 @@ enum Op {
     /// Pushes, publishes, pushes, and so on.
     Publish(Vec<usize>),
     Rollback(Vec<usize>),
-    /// A writer that is leaked, with what it did not publish.
+    /// Leaks a writer with entries that it did not publish.
     Leak(usize),
     TransactionOk(usize),
     TransactionError(usize),
@@ -130,12 +130,13 @@ impl<'m> Run<'m> {
         (first..self.next_id).map(Item::new).collect()
     }
 
-    /// What was observed since the last time.
+    /// Returns what was observed since the last call.
     fn seen(&self) -> Vec<Vec<u64>> {
         self.memory.drain().into_iter().map(|seen| seen.unwrap()).collect()
     }
 
-    /// All that was observed is a prefix of `all`, never shorter than `least`, never shrinking.
+    /// Checks that each observation is a prefix of `all`, at least `least` long, and none is
+    /// shorter than the one before.
     fn assert_growing(&self, all: &[u64], least: usize) {
         let mut len = least;
         for seen in self.seen() {
@@ -145,7 +146,7 @@ impl<'m> Run<'m> {
         }
     }
 
-    /// All that was observed is a prefix of `all`, never growing.
+    /// Checks that each observation is a prefix of `all`, and none is longer than the one before.
     fn assert_shrinking(&self, all: &[u64], least: usize) {
         let mut len = all.len();
         for seen in self.seen() {
@@ -155,7 +156,8 @@ impl<'m> Run<'m> {
         }
     }
 
-    /// Up to a cut at `cut` a prefix of what was; from then on one of what it becomes.
+    /// Checks that each observation up to a cut at `cut` is a prefix of the old set, and each one
+    /// after it a prefix of the new set.
     fn assert_retained(&self, old: &[u64], new: &[u64], cut: usize) {
         let mut is_cut = false;
         let mut len = old.len();
@@ -172,7 +174,7 @@ impl<'m> Run<'m> {
         }
     }
 
-    /// Grows, or is undone back to where it was.
+    /// Checks that the set grows, or is rolled back to what it was.
     fn assert_undone(&self, all: &[u64], least: usize) {
         for seen in self.seen() {
             assert!(all.starts_with(&seen), "{seen:?} is no prefix of {all:?}");
@@ -371,7 +373,7 @@ proptest! {
     }
 }
 
-/// Every way to cut, from every small chain with short blocks.
+/// Cuts every small chain with short blocks in every way.
 #[test]
 fn every_cut_of_small_chains() {
     for counts in [&[1, 1, 1][..], &[7, 7], &[3, 7, 1, 2], &[1, 7, 7, 7], &[2], &[7, 1, 7, 1]] {

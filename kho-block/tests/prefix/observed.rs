@@ -1,4 +1,4 @@
-//! A memory that looks at its blocks whenever it is called.
+//! A memory that walks along the chain whenever it is called.
 
 use std::cell::RefCell;
 use std::mem;
@@ -12,9 +12,9 @@ use kho_block::{
 
 use crate::common::Noted;
 
-/// Small blocks, so that few entries cross many.
+/// Size of a block in bytes, small so that few entries fill many.
 pub(crate) const BLOCK: usize = 128;
-/// How many entries of 16 bytes fit.
+/// How many entries of 16 bytes fit in a block.
 pub(crate) const PER_BLOCK: usize = 7;
 
 const CHECK: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -46,20 +46,20 @@ type Seen = Result<Vec<u64>, String>;
 #[derive(Default)]
 pub(crate) struct Observed {
     inner: HeapMemory<BLOCK>,
-    /// The owned blocks, oldest first: a set's first block is the first it got.
+    /// The owned blocks, oldest first: the set's first block is the oldest.
     owned: RefCell<Vec<NonNull<u8>>>,
     seen: RefCell<Vec<Seen>>,
-    /// What the last published step left.
+    /// The entries after the last published step.
     published: RefCell<Option<Seen>>,
 }
 
 impl Observed {
-    /// What was seen since the last call.
+    /// The observations since the last call.
     pub(crate) fn drain(&self) -> Vec<Seen> {
         mem::take(&mut *self.seen.borrow_mut())
     }
 
-    /// What the last published step left, if there was one since the last call.
+    /// Returns the entries after the last published step, if there was one since the last call.
     pub(crate) fn last_published(&self) -> Option<Seen> {
         self.published.take()
     }

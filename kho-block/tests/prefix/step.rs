@@ -1,7 +1,7 @@
 //! An observer between any two instructions.
 //!
-//! With the trap flag set the processor stops after each instruction, and the signal handler walks
-//! the chain: what it sees there is what a process that dies at this instruction leaves behind.
+//! With the trap flag set, the processor stops after each instruction, and the signal handler walks
+//! along the chain. It finds what a process that dies at this instruction leaves behind.
 
 use std::arch::asm;
 use std::ffi::c_int;
@@ -16,10 +16,10 @@ use crate::observed::{BLOCK, Item, PER_BLOCK};
 type Set<'m> = BlockSet<Item, &'m MemfdMemory<BLOCK>>;
 
 const MOST: usize = 256;
-/// The blocks are in so many bytes of the file.
+/// How many bytes of the file hold the blocks.
 const SPAN: usize = 16 << 10;
 
-/// What the handler compares with; only one test writes it.
+/// What the handler compares the chain with. Only one test writes it.
 struct Watch {
     /// Where the file is mapped.
     base: AtomicUsize,
@@ -62,8 +62,8 @@ fn word(block: usize, index: usize) -> u64 {
     unsafe { word.read_volatile() }
 }
 
-/// Walks the chain; 0 where it is as it may be. Allocates nothing and calls nothing: the thread may
-/// be stopped anywhere.
+/// Walks along the chain. Returns 0 if it is valid, else the number of the fault. Allocates and
+/// calls nothing, since the thread may be stopped anywhere.
 fn walk() -> usize {
     let first = WATCH.first.load(Relaxed);
     let least = WATCH.least.load(Relaxed);
@@ -112,7 +112,7 @@ extern "C" fn on_trap(_: c_int) {
     }
 }
 
-/// C: `struct sigaction`, as libraries for x86-64 have it.
+/// `struct sigaction` of C, as libraries for x86-64 have it.
 #[repr(C)]
 struct SigAction {
     handler: extern "C" fn(c_int),
@@ -143,7 +143,7 @@ fn stepped(f: impl FnOnce()) {
     unsafe { asm!("pushfq", "and qword ptr [rsp], -0x101", "popfq") };
 }
 
-/// Says what may be seen: prefixes of two lists, not shorter than `least`.
+/// Sets what the chain may hold: a prefix of one of two lists, not shorter than `least`.
 fn allow(least: usize, lists: [&[u64]; 2]) {
     assert!(lists.iter().all(|list| list.len() <= MOST));
     WATCH.least.store(least, Relaxed);
