@@ -1,7 +1,6 @@
 //! Sets that are owned: they grow, shrink, change, and cross to a successor.
 
 use core::fmt;
-use core::mem;
 use core::ops::{Deref, IndexMut};
 
 use crate::abi::DEFAULT_BLOCK_LIMIT;
@@ -14,6 +13,7 @@ use crate::memory::BlockMemory;
 use crate::raw::{BlockTable, ChunksMut, OwnedChain};
 
 mod iter_mut;
+mod transaction;
 mod writer;
 
 pub use iter_mut::IterMut;
@@ -291,42 +291,6 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.writer().try_extend(entries)
     }
 
-    /// Runs `write`, which pushes entries, and removes them again if it returns an error or panics.
-    ///
-    /// Blocks that were added stay reserved. The head of a set that was empty is set when the first
-    /// block is published, and null again after a rollback.
-    ///
-    /// All or nothing holds within this process. After a crash the successor finds a prefix of what
-    /// was pushed, if it has the head: store the head once it may be found.
-    ///
-    /// ```
-    /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory, PushError};
-    /// # #[derive(Clone, Copy, Pod, Zeroable, Entry)]
-    /// # #[repr(C)]
-    /// # struct Slot { value: u64 }
-    /// # let memory = HeapMemory::new();
-    /// # let mut set = BlockSet::<Slot, _>::new_in(&memory);
-    /// let result = set.transaction(|writer| {
-    ///     writer.push(Slot { value: 1 }).map_err(|_| "no memory")?;
-    ///     Err::<(), _>("the device refuses to stop")
-    /// });
-    /// assert_eq!(result, Err("the device refuses to stop"));
-    /// assert!(set.is_empty());
-    /// ```
-    ///
-    /// # Errors
-    /// Those of `write`.
-    pub fn transaction<R, E>(
-        &mut self,
-        write: impl for<'w, 's> FnOnce(&'w mut Writer<'s, T, M>) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let len = self.len();
-        let undo = Undo { set: self, len };
-        let result = write(&mut undo.set.writer())?;
-        mem::forget(undo);
-        Ok(result)
-    }
-
     /// Returns the entry at `index` to change it in place, or `None` past the end.
     ///
     /// A crash may leave such a change half done: the promise of a prefix covers what is pushed and
@@ -432,18 +396,6 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// ```
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
         self.chain.retain(keep);
-    }
-}
-
-/// Removes what a transaction wrote, unless it is forgotten.
-struct Undo<'s, T: Entry, M: BlockMemory> {
-    set: &'s mut BlockSet<T, M>,
-    len: usize,
-}
-
-impl<T: Entry, M: BlockMemory> Drop for Undo<'_, T, M> {
-    fn drop(&mut self) {
-        self.set.truncate(self.len);
     }
 }
 
