@@ -87,7 +87,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// Any constant of type `u32`, such as `VERSION`, `Self::VERSION` or `{ 1 + 1 }`. Raise it when a
 /// field changes its meaning but not its name and type. If sets of these entries are nested in
-/// other entries, raise it with every change: those know a nested set by name and version only.
+/// other entries, raise it with every change: their layout has only the name and version of a
+/// nested set.
 ///
 /// ```
 /// # use bytemuck::{Pod, Zeroable};

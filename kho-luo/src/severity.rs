@@ -9,7 +9,7 @@ use crate::warning::Warning;
 
 /// How the new kernel reacts to a fault, the worst first.
 ///
-/// This describes Linux 7.2 and 7.3. The project's `docs/kernel.md` says how it was found out.
+/// This describes Linux 7.2 and 7.3. The project's `docs/kernel.md` names the tests behind it.
 ///
 /// ```
 /// use kho_luo::Severity;

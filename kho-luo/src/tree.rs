@@ -54,7 +54,7 @@ pub struct KhoTree {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct KhoNode {
-    /// The name, which tells the new kernel who can read the data, such as `LUO`.
+    /// The name of the kernel's subsystem that reads the data, such as `LUO`.
     pub name: String,
     /// The address of the data.
     pub data: PhysAddr,

@@ -1,5 +1,5 @@
 //! Formats of serde: serialised straight into the file, deserialised from the mapping, with text
-//! borrowed where the format allows it.
+//! borrowed if the format allows it.
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;

@@ -9,8 +9,8 @@ use crate::name::{NameError, SessionName};
 
 /// The Live Update Orchestrator of the running kernel: an open `/dev/liveupdate`.
 ///
-/// The device can be open only once in the whole system. Sessions stay when it is closed, so an agent
-/// may open it, take its sessions and close it.
+/// The device can be open only once in the whole system. Sessions stay when it is closed, so an
+/// agent may open it, take its sessions and close it.
 ///
 /// ```no_run
 /// use kho_luo::LiveUpdate;
@@ -51,14 +51,14 @@ impl LiveUpdate {
 
     /// Creates a session in which files can be preserved.
     ///
-    /// The session exists until its last descriptor is closed. If it is open when the kernel starts its
-    /// successor, it is handed over.
+    /// The session exists until its last descriptor is closed. If it is open when the kernel starts
+    /// its successor, it is handed over.
     ///
     /// A name has 1 to 63 bytes, none of them zero. It may be text or a [`SessionName`].
     ///
     /// # Errors
-    /// The name is invalid or in use, there are too many sessions, or the kernel could not create the
-    /// session.
+    /// The name is invalid or in use, there are too many sessions, or the kernel could not create
+    /// the session.
     pub fn create_session(&self, name: impl AsRef<[u8]>) -> Result<Session, LiveUpdateError> {
         let name = SessionName::new(name).map_err(invalid(LiveUpdateOperation::CreateSession))?;
         Ok(Session::new(self.fd.request_session(CreateSession::new(name.to_field()))?))
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn names_are_checked_before_the_kernel_is_asked() {
-        // /dev/null knows no request, so its own answer would be another error.
+        // /dev/null supports no requests, so it would give another error.
         let luo = other("/dev/null").unwrap();
         let long = "x".repeat(64);
         for (name, expected) in [

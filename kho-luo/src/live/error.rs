@@ -158,7 +158,7 @@ pub enum LiveUpdateErrorKind {
     /// (`E2BIG`).
     #[error("the kernel is too old for part of the request (E2BIG)")]
     KernelTooOld,
-    /// The kernel knows a field of the request, but not its value (`EOPNOTSUPP`).
+    /// The kernel supports a field of the request, but not its value (`EOPNOTSUPP`).
     #[error("the kernel does not support a value in the request (EOPNOTSUPP)")]
     UnsupportedValue,
     /// A field of the request is invalid (`EINVAL`).

@@ -439,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_memfd_that_is_not_preserved_is_given_back_with_its_head() {
-        // A session that knows no requests.
+        // A file that supports no requests, in place of a session.
         let session = Session::new(LuoFd::open_other("/dev/null").unwrap());
         for seal in [true, false] {
             let memory = MemfdMemory::new("kho-luo-test").unwrap();

@@ -26,7 +26,7 @@ pub struct Session {
 
 /// The error for a descriptor that is not that of a session. It gives the descriptor back.
 #[derive(Error)]
-#[error("the descriptor is not that of a session, or /proc is not mounted to tell")]
+#[error("the descriptor is not that of a session, or /proc is not mounted, so it can't be checked")]
 #[non_exhaustive]
 pub struct SessionFromFdError {
     /// The descriptor, as it was passed.

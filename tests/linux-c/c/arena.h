@@ -20,7 +20,7 @@ void host_warned(void);
 void host_logged(void);
 
 u64 host_phys_of(const void *pointer);
-/* Null where the machine has no memory. */
+/* Returns null if the machine has no memory at the address. */
 void *host_virt_of(u64 address);
 
 #endif

@@ -25,9 +25,9 @@ const PHYS_BASE: u64 = 0x1_0000_0000;
 ///
 /// # Invariants
 /// - **P1** `base` points to `pages + 1` initialised pages, allocated with `layout`. The last one
-///   belongs to nobody, so that C may look past the end of any page.
+///   is never allocated, so that C may look past the end of any page.
 /// - **P2** C reaches no page that kho-block owns: `virt` refuses its address, and C keeps no
-///   pointer to one. So a page that C has had goes to nobody else until [`reset`](Self::reset),
+///   pointer to one. So a page that C has had gets no other owner until [`reset`](Self::reset),
 ///   which no set outlives, unless the last C set that lists the page has handed it over.
 pub struct Arena {
     base: NonNull<u8>,

@@ -43,7 +43,7 @@ impl CCode {
         let cache = settings::cache("KHO_LINUX_CACHE", "kho-block/linux")?;
         ensure!(
             cache.is_absolute(),
-            "the cache {} has to be an absolute path: build scripts look for it elsewhere",
+            "the cache {} must be an absolute path: build scripts run in other directories",
             cache.display()
         );
         Ok(Self { cache, mirror: settings::mirror()? })

@@ -18,7 +18,7 @@ pub(crate) struct Chart {
 pub(crate) struct Bars {
     /// Name beside the bars.
     pub(crate) name: String,
-    /// A ratio for each series; `None` where there is none.
+    /// A ratio for each series; `None` if there is none.
     pub(crate) values: Vec<Option<f64>>,
 }
 

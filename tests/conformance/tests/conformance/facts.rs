@@ -1,5 +1,5 @@
-//! Facts about the C code that the format does not tell, one to a test. docs/kernel.md lists them
-//! by these names. If one fails, the kernel has changed.
+//! Facts about the C code beyond the format, one to a test. docs/kernel.md lists them by these
+//! names. If one fails, the kernel has changed.
 
 use kho_block::bytemuck::bytes_of;
 use kho_block::{BlockSet, PhysAddr, RestoreErrorKind, SetHead};

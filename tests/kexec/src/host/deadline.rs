@@ -9,17 +9,17 @@ use anyhow::{Context, Result};
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// Returns the deadline in so much time from now.
+    /// Returns the deadline at the end of `time` from now.
     pub(crate) fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// Returns the deadline in so much time from now, or this one if it is earlier.
+    /// Returns this deadline, or the one at the end of `time` from now if that is earlier.
     pub(crate) fn at_most(self, time: Duration) -> Self {
         Self(self.0.min(Instant::now() + time))
     }
 
-    /// Returns the time left. It is never zero, which a socket takes for no limit.
+    /// Returns the time left. It is never zero, which a socket would treat as no limit.
     pub(crate) fn left(self) -> Result<Duration> {
         self.0
             .checked_duration_since(Instant::now())

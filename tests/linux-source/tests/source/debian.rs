@@ -25,8 +25,8 @@ Description: for a test
 /// The source, as Debian's package has it.
 pub(crate) const SOURCE: &[u8] = include_bytes!("linux-source-7.2.tar.xz");
 
-/// Builds a package of a source in a directory. `None`, and a line that says so, where there is no
-/// dpkg-deb.
+/// Builds a package of a source in a directory. If there is no dpkg-deb, prints that and returns
+/// `None`.
 pub(crate) fn package(dir: &Path, source: &[u8]) -> Option<PathBuf> {
     if !kho_linux_source::is_installed("dpkg-deb") {
         println!("skipped: no dpkg-deb");
