@@ -26,7 +26,7 @@ const SCENARIO_TIME: Duration = Duration::from_secs(300);
 /// Limit for all scenarios together. The time to build the kernel does not count.
 const SUITE_TIME: Duration = Duration::from_secs(20 * 60);
 
-/// Boots Linux in QEMU, starts a second kernel with kexec, and tests what LUO hands over between the two
+/// Boot Linux in QEMU, start a second kernel with kexec, and test what LUO hands over between them
 ///
 /// README.md explains KHO_KERNEL_PACKAGE, KHO_KERNEL_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_KEXEC.
 #[derive(Parser)]

@@ -6,8 +6,10 @@ use anyhow::{Result, anyhow};
 use clap::Parser;
 use kho_linux_source::{CCode, Package, mirror, mirrors, program, say};
 
-/// Gets kho_block.c and its headers from Debian's newest package of kernel sources, unless the
-/// cache has them already
+/// Get kho_block.c and its headers from Debian's newest package of kernel sources, unless the cache
+/// has them already
+///
+/// README.md explains KHO_LINUX_CACHE, KHO_LINUX_MIRROR and KHO_REQUIRE_LINUX.
 #[derive(Parser)]
 struct Arguments {
     /// Get the newest version, even if the cache has another

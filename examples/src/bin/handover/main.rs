@@ -15,7 +15,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use clap::{Parser, Subcommand};
 use kho_examples::program;
 use parse_size::ByteSuffix;
@@ -42,8 +42,8 @@ struct Args {
     /// Hand over N times, through a writable file; each successor adds an entry
     #[arg(long, value_name = "N", value_parser = generations)]
     generations: Option<u64>,
-    /// Flip one bit before the first jump, which the successor must notice; SEED selects the bit and
-    /// defaults to the clock
+    /// Flip one bit before the first jump, which the successor must notice; SEED selects the bit,
+    /// by default at random
     #[arg(long, value_name = "SEED", num_args = 0..=1)]
     corrupt: Option<Option<u64>>,
     /// Show the N largest processes
@@ -66,7 +66,7 @@ enum Role {
     },
 }
 
-/// More would take hours.
+/// The largest number of generations: more would take hours.
 const MAX_GENERATIONS: u64 = 1_000_000;
 
 fn main() -> ExitCode {
@@ -88,13 +88,14 @@ fn run(args: Args, entered: u64) -> anyhow::Result<()> {
 }
 
 /// Parses a number such as 10_000_000, 1e7 or 10M.
-fn count(text: &str) -> Result<u64, parse_size::Error> {
-    parse_size::Config::new().with_byte_suffix(ByteSuffix::Deny).parse_size(text)
+fn count(text: &str) -> anyhow::Result<u64> {
+    let config = parse_size::Config::new().with_byte_suffix(ByteSuffix::Deny);
+    config.parse_size(text).map_err(|_| anyhow!("not a number such as 10000000, 1e7 or 10M"))
 }
 
 fn generations(text: &str) -> anyhow::Result<u64> {
     let number = count(text)?;
-    ensure!((1..=MAX_GENERATIONS).contains(&number), "not in 1..={MAX_GENERATIONS}");
+    ensure!((1..=MAX_GENERATIONS).contains(&number), "not a number from 1 to {MAX_GENERATIONS}");
     Ok(number)
 }
 
