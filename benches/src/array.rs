@@ -50,7 +50,7 @@ pub trait Array<T: Sample>: Sized {
     fn cursor(&self) -> Self::Cursor<'_>;
 }
 
-/// Appends entries to a collection that has room for them.
+/// A writer of entries to a collection that has room for them.
 pub trait Write<T> {
     /// Appends an entry.
     fn write(&mut self, entry: T);
@@ -59,7 +59,7 @@ pub trait Write<T> {
     fn roll_back(self);
 }
 
-/// Reads in order, from any index on.
+/// A cursor, which reads in order from any index on.
 pub trait Cursor<'a, T: 'a>: Iterator<Item = &'a T> {
     /// Moves to the entry at `index`.
     fn seek(&mut self, index: usize);
@@ -113,7 +113,7 @@ impl<T: Sample> Array<T> for Vec<T> {
     }
 }
 
-/// Appends to a `Vec` that has room.
+/// A writer to a `Vec` that has room.
 pub struct VecWriter<'a, T> {
     vec: &'a mut Vec<T>,
     start: usize,
@@ -130,7 +130,7 @@ impl<T> Write<T> for VecWriter<'_, T> {
     }
 }
 
-/// Reads a `Vec` from any index on.
+/// A cursor over a `Vec`.
 pub struct VecCursor<'a, T> {
     all: &'a [T],
     rest: slice::Iter<'a, T>,

@@ -64,7 +64,7 @@ pub struct OpenFile {
 pub struct Mapping {
     /// First address.
     pub start: u64,
-    /// Address behind the last one.
+    /// Address after the last one.
     pub end: u64,
     /// Offset in the file, in bytes.
     pub offset: u64,
@@ -81,7 +81,7 @@ pub struct Mapping {
     pub path: [u8; PATH_LEN],
 }
 
-/// Counts of what the snapshot could not read.
+/// Counts of the things that the snapshot could not read.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "handover-missed", version = 1)]

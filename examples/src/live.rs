@@ -46,7 +46,7 @@ pub struct LiveFile {
 pub struct LiveMapping {
     /// First address.
     pub start: u64,
-    /// Address behind the last one.
+    /// Address after the last one.
     pub end: u64,
     /// Offset in the file, in bytes.
     pub offset: u64,

@@ -137,7 +137,7 @@ impl<Text: AsRef<str>> Object for OpenFile<Text> {
 pub struct Mapping<Text> {
     /// First address.
     pub start: u64,
-    /// Address behind the last one.
+    /// Address after the last one.
     pub end: u64,
     /// Offset in the file.
     pub offset: u64,

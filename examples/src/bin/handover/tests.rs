@@ -103,7 +103,7 @@ fn every_flip_in_a_header_is_noticed() {
 }
 
 /// Flips every bit of the root, and in other entries every 61st, which reaches all fields and also the
-/// bytes behind the end of a text.
+/// bytes after the end of a text.
 #[test]
 fn flips_in_entries_are_noticed() {
     let frozen = freeze();
