@@ -162,6 +162,10 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     /// Returns the number of published entries in the linked block at `position`.
     #[inline]
     pub(super) fn count(&self, position: usize) -> usize {
+        if self.is_uniform() && position + 1 < self.linked {
+            // A constant, of which loops over entries make use.
+            return Self::COUNT_PER_BLOCK;
+        }
         self.start(position + 1) - self.start(position)
     }
 
