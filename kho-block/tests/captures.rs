@@ -3,21 +3,15 @@
 //!
 //! A `.pages` file is records of a little-endian address and a page of 4096 bytes; the `.json`
 //! beside it says what they hold.
-#![allow(unsafe_code)]
-// Tests, on 64 bits.
-#![allow(clippy::cast_possible_truncation)]
 // The bytes are of x86-64.
 #![cfg(all(target_endian = "little", target_pointer_width = "64"))]
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::ptr::NonNull;
+use std::collections::BTreeMap;
 
 use kho_block::bytemuck::{self, Pod, Zeroable};
 use kho_block::{
-    AllocError, AllocErrorKind, BlockMemory, BlockSet, ChainWalk, ClaimError, ClaimErrorKind,
-    ClaimVisitor, DumpMemory, Entry, ForeignSet, PhysAddr, ReadError, ReadErrorKind, ReadMemory,
-    SetHead, SetView, claim_each,
+    BlockSet, ChainWalk, DumpMemory, Entry, ForeignSet, PageMemory, PhysAddr, ReadMemory, SetHead,
+    SetView,
 };
 use serde_json::Value;
 
@@ -212,162 +206,39 @@ fn viewed_in_place() {
     }
 }
 
-#[repr(C, align(4096))]
+/// A page, aligned as blocks are.
+#[repr(C, align(16))]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Page([u8; PAGE]);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Owned,
-    Preserved,
-}
-
-/// Blocks at addresses that a test chooses: those of a capture.
-///
-/// # Invariants
-/// Every pointer in `pages` came out of a box that it still stands for; pages are never removed
-/// before the memory goes.
-#[derive(Default)]
-struct Placed {
-    pages: RefCell<BTreeMap<u64, (NonNull<Page>, State)>>,
-    /// The addresses that come next out of `allocate`.
-    next: RefCell<VecDeque<u64>>,
-}
-
-impl Placed {
-    fn preserving(pages: &BTreeMap<u64, Vec<u8>>) -> Self {
-        let place = |(addr, bytes): (&u64, &Vec<u8>)| {
-            let page: Box<Page> = Box::new(bytemuck::pod_read_unaligned(bytes));
-            (*addr, (NonNull::from(Box::leak(page)), State::Preserved))
-        };
-        Self { pages: RefCell::new(pages.iter().map(place).collect()), next: RefCell::default() }
-    }
-
-    fn count(&self, state: State) -> usize {
-        self.pages.borrow().values().filter(|page| page.1 == state).count()
-    }
-
-    fn set_state(&self, block: NonNull<u8>, from: State, to: State) {
-        let mut pages = self.pages.borrow_mut();
-        let page = pages.values_mut().find(|page| page.0.cast() == block).unwrap();
-        assert_eq!(page.1, from);
-        page.1 = to;
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        for (page, _) in self.pages.get_mut().values() {
-            // SAFETY: the pointer came out of a box (the type's invariant), once; no set is left,
-            // for sets borrow the memory.
-            drop(unsafe { Box::from_raw(page.as_ptr()) });
-        }
-    }
-}
-
-impl ReadMemory for Placed {
-    fn read(&self, addr: PhysAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        let error = |kind| Err(ReadError::new(addr, kind));
-        let offset = addr.get() as usize % PAGE;
-        let pages = self.pages.borrow();
-        let Some((page, state)) = pages.get(&(addr.get() - offset as u64)) else {
-            return error(ReadErrorKind::Outside);
-        };
-        if offset + buf.len() > PAGE {
-            return error(ReadErrorKind::Outside);
-        }
-        if *state != State::Preserved {
-            return error(ReadErrorKind::NotPreserved);
-        }
-        // SAFETY: the page is preserved, so nobody has a reference to it; it lives as long as the
-        // memory.
-        let page = unsafe { page.as_ref() };
-        buf.copy_from_slice(&page.0[offset..][..buf.len()]);
-        Ok(())
-    }
-}
-
-// SAFETY:
-// G1: a page is a box of its own, aligned to 4096, initialised, freed when the memory is dropped.
-// G2, G5: a page is given out when it is new or preserved, and is owned from then on.
-// G3: a new page is zero.
-// G4: the addresses are those of different pages, as a map has them.
-// G6: the type is not `Clone`. It is not `Sync`, either.
-unsafe impl BlockMemory for Placed {
-    fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>
-    where
-        F: FnMut(NonNull<u8>),
-    {
-        for _ in 0..count {
-            let none = AllocError::new(AllocErrorKind::Full);
-            let addr = self.next.borrow_mut().pop_front().ok_or(none)?;
-            let page = NonNull::from(Box::leak(bytemuck::zeroed_box::<Page>()));
-            let before = self.pages.borrow_mut().insert(addr, (page, State::Owned));
-            assert!(before.is_none(), "an address is given out once");
-            visit(page.cast());
-        }
-        Ok(())
-    }
-
-    unsafe fn claim<C: ClaimVisitor>(
-        &self,
-        first: PhysAddr,
-        visitor: &mut C,
-    ) -> Result<(), C::Error> {
-        let claim = |_: &mut (), addr: PhysAddr| {
-            let error = |kind| Err(ClaimError::new(addr, kind));
-            match self.pages.borrow_mut().get_mut(&addr.get()) {
-                None => error(ClaimErrorKind::Outside),
-                Some((_, State::Owned)) => error(ClaimErrorKind::Owned),
-                Some((page, state)) => {
-                    *state = State::Owned;
-                    Ok(page.cast())
-                }
-            }
-        };
-        let hand_over = |_: &mut (), block| self.set_state(block, State::Owned, State::Preserved);
-        claim_each(&mut (), first, visitor, claim, hand_over)
-    }
-
-    fn addr_of(&self, block: NonNull<u8>) -> PhysAddr {
-        let pages = self.pages.borrow();
-        PhysAddr::new(*pages.iter().find(|(_, page)| page.0.cast() == block).unwrap().0)
-    }
-
-    unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        // A page that was freed is of no interest here; it waits with the preserved ones.
-        blocks.for_each(|block| self.set_state(block, State::Owned, State::Preserved));
-    }
-
-    unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I) {
-        blocks.for_each(|block| self.set_state(block, State::Owned, State::Preserved));
-    }
-}
 
 #[test]
 fn claimed() {
     for capture in captures() {
-        let memory = Placed::preserving(&capture.pages);
-        let total = capture.pages.len();
+        let mut pages: Vec<Page> =
+            capture.pages.values().map(|bytes| bytemuck::pod_read_unaligned(bytes)).collect();
+        let memory = PageMemory::new();
+        for (addr, page) in capture.pages.keys().zip(&mut pages) {
+            memory.add_preserved(PhysAddr::new(*addr), &mut page.0).unwrap();
+        }
         assert_decodes(
             &capture,
             &memory,
             |head| {
                 let set = BlockSet::restore(&memory, head).unwrap();
-                assert_eq!(memory.count(State::Owned), set.block_count());
+                assert_eq!(memory.usage().owned, set.block_count());
                 let sessions = set.iter().copied().collect();
                 assert!(set.hand_over() == head);
                 sessions
             },
             |head| {
                 let set = BlockSet::restore(&memory, head).unwrap();
-                assert_eq!(memory.count(State::Owned), set.block_count());
+                assert_eq!(memory.usage().owned, set.block_count());
                 let files = set.iter().copied().collect();
                 assert!(set.hand_over() == head);
                 files
             },
         );
-        assert_eq!(memory.count(State::Preserved), total);
+        assert_eq!(memory.usage().preserved, capture.pages.len());
         for (addr, page) in &capture.pages {
             let mut bytes = vec![0; PAGE];
             memory.read(PhysAddr::new(*addr), &mut bytes).unwrap();
@@ -376,12 +247,12 @@ fn claimed() {
     }
 }
 
-/// Writes the sets that the JSON describes at the addresses it names.
-fn write_again(capture: &Capture, memory: &Placed) -> SetHead<Session> {
+/// Writes the sets that the JSON describes into a memory whose pages come in the order in which the
+/// kernel allocated them.
+fn write_again(capture: &Capture, memory: &PageMemory<'_>) -> SetHead<Session> {
     let mut sessions = capture.sessions();
     for (index, session) in sessions.iter_mut().enumerate() {
         let said = &capture.said["sessions"][index];
-        memory.next.borrow_mut().extend(Capture::addrs(&said["file_blocks"]));
         let files = capture.files(index);
         let mut set = BlockSet::new_in(memory);
         // One way to write for each session in turn.
@@ -396,9 +267,7 @@ fn write_again(capture: &Capture, memory: &Placed) -> SetHead<Session> {
         }
         session.files = set.hand_over();
         assert_eq!(session.files.addr().get(), number(&said["files_pa"]));
-        assert!(memory.next.borrow().is_empty());
     }
-    memory.next.borrow_mut().extend(Capture::addrs(&capture.said["session_blocks"]));
     let mut set = BlockSet::new_in(memory);
     let mut writer = set.writer();
     sessions.iter().for_each(|session| writer.push(*session).unwrap());
@@ -409,24 +278,22 @@ fn write_again(capture: &Capture, memory: &Placed) -> SetHead<Session> {
 #[test]
 fn written_again_the_same_bytes() {
     for capture in captures() {
-        let memory = Placed::default();
-        let head = write_again(&capture, &memory);
-        assert!(head == capture.root().sessions);
-        let written: BTreeMap<u64, Vec<u8>> = memory.pages.borrow().iter().fold(
-            BTreeMap::new(),
-            |mut pages, (addr, (page, state))| {
-                assert_eq!(*state, State::Preserved);
-                // SAFETY: the page is preserved, so nobody has a reference to it.
-                pages.insert(*addr, unsafe { page.as_ref() }.0.to_vec());
-                pages
-            },
-        );
+        // In the order in which the kernel allocated them.
+        let files = list(&capture.said["sessions"]).iter().map(|said| &said["file_blocks"]);
+        let addrs: Vec<u64> =
+            files.chain([&capture.said["session_blocks"]]).flat_map(Capture::addrs).collect();
+        let mut written = vec![Page::zeroed(); addrs.len()];
+        let memory = PageMemory::new();
+        for (addr, page) in addrs.iter().zip(&mut written) {
+            memory.add_free(PhysAddr::new(*addr), &mut page.0).unwrap();
+        }
+        assert!(write_again(&capture, &memory) == capture.root().sessions);
+        assert_eq!(memory.usage().preserved, addrs.len());
+        drop(memory);
         // All that was captured but the root.
-        let mut captured = capture.pages.clone();
-        captured.remove(&number(&capture.said["luo_pa"]));
-        assert!(written.keys().eq(captured.keys()));
-        for (addr, page) in &captured {
-            assert!(written[addr] == *page, "the page at {addr:#x} differs");
+        assert_eq!(addrs.len(), capture.pages.len() - 1);
+        for (addr, page) in addrs.iter().zip(&written) {
+            assert!(page.0 == *capture.pages[addr], "the page at {addr:#x} differs");
         }
     }
 }
