@@ -4,6 +4,8 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
+use core::num::ParseIntError;
+use core::str::FromStr;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -29,28 +31,28 @@ use bytemuck::{Pod, Zeroable};
 pub struct PhysAddr(u64);
 
 impl PhysAddr {
-    /// Address 0, at which no block is. It ends a chain, and is the head of an empty set.
+    /// Address 0, which no block has. It ends a chain, and is the head of an empty set.
     pub const NULL: Self = Self(0);
 
-    /// Returns the address with this value.
+    /// Returns the address with the value `value`.
     #[must_use]
     pub const fn new(value: u64) -> Self {
         Self(value)
     }
 
-    /// Returns the value of the address.
+    /// Returns the address as a number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Returns whether this is [`PhysAddr::NULL`].
+    /// Returns whether the address is [`PhysAddr::NULL`].
     #[must_use]
     pub const fn is_null(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns the address `bytes` further on, or `None` past the end of the address space.
+    /// Returns the address plus `bytes`, or `None` past the end of the address space.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -66,7 +68,7 @@ impl PhysAddr {
         self.0 & (align as u64 - 1) == 0
     }
 
-    /// Returns the address `bytes` further on, within a block whose address was checked.
+    /// Returns the address plus `bytes`, within a block whose address was checked.
     ///
     /// A block is aligned to its size, so no address in it passes the end of the address space.
     #[cfg(feature = "alloc")]
@@ -93,6 +95,28 @@ impl fmt::Display for PhysAddr {
     }
 }
 
+/// Parses a number: hexadecimal after `0x`, as [`Display`](fmt::Display) writes it, else decimal.
+///
+/// ```
+/// use kho_block::PhysAddr;
+///
+/// let addr = PhysAddr::new(0x5000);
+/// assert_eq!(addr.to_string().parse(), Ok(addr));
+/// assert_eq!("20480".parse(), Ok(addr));
+/// assert!("5000 pages".parse::<PhysAddr>().is_err());
+/// ```
+impl FromStr for PhysAddr {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let value = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        value.map(Self)
+    }
+}
+
 impl fmt::Debug for PhysAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PhysAddr({:#x})", self.0)
@@ -113,11 +137,40 @@ impl fmt::UpperHex for PhysAddr {
 
 /// The head of a set: the address of its first block, and the type `T` of its entries.
 ///
-/// The head of an empty set is null. A head is plain data of 8 bytes, as the `u64` in the kernel's
-/// structures is. As a field of an entry it nests a set, and restoring it gives a set of `T`.
+/// The head of an empty set is null. A head is 8 bytes of plain data, like the `u64` in the
+/// kernel's structures. As a field of an entry it nests one set in another.
 ///
-/// A head owns nothing and proves nothing, for it may have come from outside. [`BlockSet::restore`]
-/// checks the chain that it leads to.
+/// A head owns nothing and is not trusted, since it may come from outside. [`BlockSet::restore`]
+/// checks the chain at the head.
+///
+/// ```
+/// # use bytemuck::{Pod, Zeroable};
+/// use kho_block::{BlockSet, Entry, HeapMemory, SetHead, text};
+///
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// struct File { token: u64 }
+///
+/// #[derive(Clone, Copy, Pod, Zeroable, Entry)]
+/// #[repr(C)]
+/// struct Session {
+///     #[entry(text)]
+///     name: [u8; 32],
+///     files: SetHead<File>,
+/// }
+///
+/// let memory = HeapMemory::new();
+/// let mut files = BlockSet::new_in(&memory);
+/// files.push(File { token: 7 })?;
+/// let mut sessions = BlockSet::new_in(&memory);
+/// sessions.push(Session { name: text::to_field("vm1")?, files: files.hand_over() })?;
+/// let head: SetHead<Session> = sessions.hand_over();
+///
+/// let sessions = BlockSet::restore(&memory, head)?;
+/// let files = BlockSet::restore(&memory, sessions[0].files)?;
+/// assert_eq!(files[0].token, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// [`BlockSet::restore`]: crate::BlockSet::restore
 #[doc(alias = "kho_block_set_head_pa")]
@@ -151,7 +204,7 @@ impl<T> SetHead<T> {
     }
 }
 
-// By hand: derived implementations would ask the same of `T`.
+// By hand: derived implementations would have bounds on `T`.
 impl<T> Clone for SetHead<T> {
     fn clone(&self) -> Self {
         *self
@@ -163,6 +216,28 @@ impl<T> Copy for SetHead<T> {}
 impl<T> Default for SetHead<T> {
     fn default() -> Self {
         Self::EMPTY
+    }
+}
+
+impl<T> fmt::Display for SetHead<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.addr, f)
+    }
+}
+
+/// Parses the address, as [`PhysAddr`] does. The text says nothing of the type `T`.
+///
+/// ```
+/// use kho_block::{PhysAddr, SetHead};
+///
+/// let head = SetHead::<u64>::new(PhysAddr::new(0x5000));
+/// assert_eq!(head.to_string().parse(), Ok(head));
+/// ```
+impl<T> FromStr for SetHead<T> {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self::new)
     }
 }
 
@@ -180,7 +255,7 @@ impl<T> PartialOrd for SetHead<T> {
     }
 }
 
-/// Heads are ordered by address.
+/// Orders heads by address.
 impl<T> Ord for SetHead<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.addr.cmp(&other.addr)

@@ -1,4 +1,4 @@
-//! Reading the entries of a set, by whichever type it is held.
+//! Reading the entries of an owned or borrowed set.
 
 use core::fmt;
 use core::ops::{Bound, Index, Range, RangeBounds};
@@ -20,14 +20,14 @@ pub use reader::Reader;
 pub use slices::Slices;
 
 impl<T: Entry, M: ReadMemory> Entries<T, M> {
-    /// Returns the number of entries.
+    /// Returns the number of entries in the set.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.table().len()
     }
 
-    /// Returns whether there are no entries.
+    /// Returns whether the set has no entries.
     #[doc(alias = "kho_block_set_is_empty")]
     #[inline]
     #[must_use]
@@ -35,14 +35,15 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         self.len() == 0
     }
 
-    /// Returns the number of blocks in the chain, without those that are reserved and empty.
+    /// Returns the number of blocks in the chain, not counting reserved blocks.
     #[inline]
     #[must_use]
     pub fn block_count(&self) -> usize {
         self.table().linked()
     }
 
-    /// Returns whether every block but the last is full, as in a chain that was written in one go.
+    /// Returns whether every block but the last is full, as in a chain that was written from start
+    /// to end.
     #[must_use]
     pub fn is_uniform(&self) -> bool {
         self.table().is_uniform()
@@ -50,21 +51,21 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
 
     /// Returns the entry at `index`, or `None` past the end.
     ///
-    /// Takes constant time where the chain is [uniform](Self::is_uniform), and time logarithmic in
-    /// the number of blocks where it is not.
+    /// Takes constant time if the chain is [uniform](Self::is_uniform), and otherwise time
+    /// logarithmic in the number of blocks.
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&T> {
         self.table().get(index)
     }
 
-    /// Returns the first entry, or `None` if there are none.
+    /// Returns the first entry, or `None` if the set is empty.
     #[must_use]
     pub fn first(&self) -> Option<&T> {
         self.get(0)
     }
 
-    /// Returns the last entry, or `None` if there are none.
+    /// Returns the last entry, or `None` if the set is empty.
     #[must_use]
     pub fn last(&self) -> Option<&T> {
         self.get(self.len().checked_sub(1)?)
@@ -76,14 +77,15 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         Iter::between(self.table(), 0..self.len())
     }
 
-    /// Returns a cursor before the first entry, which moves forward, back and to any index.
+    /// Returns a cursor at the first entry that can move forward, backward and to any index.
     #[doc(alias = "kho_block_set_it_init")]
+    #[doc(alias = "cursor")]
     #[must_use]
     pub const fn reader(&self) -> Reader<'_, T, M> {
         Reader::new(self.table())
     }
 
-    /// Returns an iterator over the blocks of the set: the entries of each as one slice, never
+    /// Returns an iterator over the entries block by block, each block as one slice that is never
     /// empty.
     ///
     /// ```
@@ -104,8 +106,8 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         Chunks::new(self.table(), 0..self.block_count())
     }
 
-    /// Returns the entries with the indices in `range` as slices: one for each block that has some
-    /// of them.
+    /// Returns an iterator over the entries in `range` as slices, one for each block that the range
+    /// touches.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -123,14 +125,16 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// ```
     ///
     /// # Panics
-    /// The range starts behind its end, or ends past the last entry, as for the range of a slice.
+    /// Panics if the range starts after its end, or ends past the last entry, as indexing a slice
+    /// does.
+    #[doc(alias = "range")]
     #[must_use]
     #[track_caller]
     pub fn slices(&self, range: impl RangeBounds<usize>) -> Slices<'_, T, M> {
         Slices::between(self.table(), checked(&range, self.len()))
     }
 
-    /// Copies the entries from index `start` on to a slice, as many as fill it.
+    /// Fills `target` with copies of the entries from index `start` on.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -147,7 +151,7 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
     /// ```
     ///
     /// # Panics
-    /// There are not as many entries from `start` on.
+    /// Panics if the set has fewer than `target.len()` entries from `start` on.
     #[track_caller]
     pub fn copy_to_slice(&self, start: usize, target: &mut [T]) {
         let mut rest = target;
@@ -163,8 +167,10 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         self.table().block_addrs()
     }
 
-    /// Returns the head of the chain: the address of its first block, or null if there are no
-    /// entries.
+    /// Returns the head of the set: the address of its first block, or null if the set is empty.
+    ///
+    /// A [`BlockSet`](crate::BlockSet) still owns the blocks, and frees them when it is dropped. To pass
+    /// them on, use [`hand_over`](crate::BlockSet::hand_over).
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
     pub fn head(&self) -> SetHead<T> {
@@ -210,13 +216,13 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
     }
 }
 
-/// Returns the indices in `range`, which are at most `len`.
+/// Returns `range` as a range of indices, of which none is past `len`.
 ///
 /// # Panics
-/// The range starts behind its end, or ends past `len`.
+/// Panics if the range starts after its end, or ends past `len`.
 #[track_caller]
 fn checked(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
-    // Where 1 can't be added the range passes every end.
+    // If the addition saturates, the range ends past every set.
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
         Bound::Excluded(before) => before.saturating_add(1),

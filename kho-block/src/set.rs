@@ -1,4 +1,4 @@
-//! Sets that are owned: they grow, shrink, change, and cross to a successor.
+//! Owned sets: they grow, shrink, change, and are handed over to a successor.
 
 use core::fmt;
 use core::ops::{Deref, IndexMut};
@@ -19,16 +19,20 @@ mod writer;
 pub use iter_mut::IterMut;
 pub use writer::Writer;
 
-/// An ordered set of entries in linked blocks that it owns.
+/// An ordered set of entries, stored in linked blocks that it owns.
 ///
-/// It is read like a slice, by the methods of [`Entries`], grows like a `Vec`, by a [`Writer`], and
-/// crosses to a successor by [`hand_over`](Self::hand_over) and [`restore`](Self::restore).
-/// Dropping a set frees its blocks.
+/// Read it like a slice with the methods of [`Entries`], append to it like a `Vec` or with a
+/// [`Writer`], and pass it to a successor with [`hand_over`](Self::hand_over) and
+/// [`restore`](Self::restore). Dropping a set frees its blocks.
 ///
-/// Blocks are reserved ahead and linked once they hold entries. So the chain at the
+/// Reserved blocks are linked only once they hold entries. So the chain at the
 /// [`head`](Entries::head) is valid at every instant and never has an empty block. The head is set
-/// when the first block is published, and becomes null when the last entry is removed: store it
-/// again then, wherever it is stored.
+/// when the first block is published, and becomes null when the last entry is removed. If the head
+/// is stored elsewhere, store it again then.
+///
+/// A set keeps its memory by value: pass a reference, or an [`Arc`](alloc::sync::Arc) if a struct is
+/// to have both the memory and its sets. Get the memory back by `Arc::into_inner` once the sets are
+/// handed over.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -62,9 +66,9 @@ pub struct BlockSet<T: Entry, M: BlockMemory> {
 }
 
 impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
-    /// How many entries a block has room for.
+    /// Number of entries that fit in a block of the memory.
     ///
-    /// An entry that does not fit, or is aligned to more than 16 bytes, does not compile:
+    /// A set of entries that do not fit, or are aligned to more than 16 bytes, does not compile:
     ///
     /// ```compile_fail,E0080
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -86,8 +90,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// let set = BlockSet::<JustFits, _>::new_in(&memory);
     /// ```
     ///
-    /// The derive macro rejects such an alignment where it is declared. For an entry that is
-    /// implemented by hand, the error comes where a set is made:
+    /// The derive macro rejects too large an alignment at the declaration. If the trait is
+    /// implemented by hand, the error appears where a set is made:
     ///
     /// ```compile_fail,E0080
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, EntryLayout, HeapMemory};
@@ -128,34 +132,36 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// ```
     ///
     /// # Errors
-    /// The memory has too few blocks, or `capacity` exceeds the limit of 10,000 blocks. Memory that
-    /// was passed by value is dropped: pass a reference to keep it.
+    /// Returns an error if the memory has too few blocks, or if `capacity` exceeds the limit of
+    /// 10,000 blocks. A memory that was passed by value is dropped: pass a reference to keep it.
     pub fn try_with_capacity_in(memory: M, capacity: usize) -> Result<Self, ReserveError> {
         let mut set = Self::new_in(memory);
         set.try_reserve(capacity)?;
         Ok(set)
     }
 
-    /// Claims the chain at `head`, up to the kernel's limit of 10,000 blocks.
+    /// Restores the set at `head` by claiming its chain of at most 10,000 blocks, the kernel's
+    /// limit.
     ///
-    /// The memory is locked during one walk along the chain, some hundred microseconds for 10,000
-    /// blocks. So no other thread finds blocks claimed of a chain that turns out to be invalid.
+    /// The memory is locked during one walk along the chain: a few hundred microseconds for 10,000
+    /// blocks. So no other thread sees blocks of an invalid chain as claimed.
     ///
     /// # Errors
-    /// The chain is not valid, or some of its blocks are not preserved in `memory`. The error names
-    /// the block, and no block is claimed. Memory that was passed by value is dropped: pass a
-    /// reference to keep it.
+    /// Returns an error if the chain is not valid, or if one of its blocks is not preserved in
+    /// `memory`. The error names the block, and no block is claimed. A memory that was passed by
+    /// value is dropped: pass a reference to keep it.
     #[doc(alias = "kho_block_set_restore")]
     pub fn restore(memory: M, head: SetHead<T>) -> Result<Self, RestoreError> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// Claims the chain at `head`, up to `limit` blocks, which also becomes the limit of the set.
+    /// Restores the set at `head` by claiming its chain of at most `limit` blocks.
     ///
-    /// With [`usize::MAX`] a chain may have as many blocks as `memory` has preserved.
+    /// `limit` also becomes the [limit](Self::block_limit) of the set. With [`usize::MAX`], only
+    /// the number of blocks preserved in `memory` bounds the chain.
     ///
     /// # Errors
-    /// As for [`restore`](Self::restore).
+    /// Returns an error in the same cases as [`restore`](Self::restore).
     pub fn restore_with_limit(
         memory: M,
         head: SetHead<T>,
@@ -164,13 +170,14 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         Ok(Self { chain: OwnedChain::claim(memory, head, limit)?, limit })
     }
 
-    /// Hands the blocks over to a successor, and returns the head by which it finds them.
+    /// Hands the blocks over to a successor and returns the head, which leads to them.
     ///
-    /// The blocks stay preserved in the memory until they are claimed. Reserved blocks that hold
-    /// nothing are freed.
+    /// The blocks stay preserved in the memory until they are claimed. Reserved blocks that hold no
+    /// entries are freed. Nothing is allocated. A memory that the set has by value is dropped, and the
+    /// blocks with it: pass a reference to [`new_in`](Self::new_in) to keep it.
     ///
-    /// Losing the head leaks the blocks. So hand over after the last step that may fail, such as
-    /// reserving room for the entry that nests the set.
+    /// Losing the head leaks the blocks. So hand over only after the last step that can fail, such
+    /// as reserving room for the entry that will hold the head.
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use = "losing the head leaks the blocks"]
     pub fn hand_over(self) -> SetHead<T> {
@@ -179,7 +186,7 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Returns the largest number of blocks that the set may have, linked and reserved.
     ///
-    /// It is 10,000 unless set otherwise, which is as many as the kernel follows.
+    /// The default is 10,000, the kernel's limit.
     #[must_use]
     pub const fn block_limit(&self) -> usize {
         self.limit
@@ -197,20 +204,22 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.chain.memory()
     }
 
-    /// Returns how many entries the set has room for without allocating, those it holds included.
+    /// Returns the number of entries that the set can hold without allocating, including those it
+    /// has.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.chain.capacity()
     }
 
-    /// Reserves blocks until `additional` more entries fit: all that are missing, or none.
+    /// Reserves all the blocks that `additional` more entries need, or none.
     ///
-    /// Where the system promises more memory than it has (`vm.overcommit_memory`), or a cgroup is
-    /// full, the kernel may kill a process instead of refusing it memory. The documentation of
-    /// `MemfdMemory` says what to do about it.
+    /// If the system promises more memory than it has (`vm.overcommit_memory`), or if a cgroup is
+    /// full, the kernel may kill a process instead of refusing it memory. See `MemfdMemory` for
+    /// what to do about it.
     ///
     /// # Errors
-    /// The memory has too few blocks, or the set would exceed its limit. The set has not changed.
+    /// Returns an error if the memory has too few blocks, or if the set would exceed its limit. The
+    /// set has not changed.
     ///
     /// # References
     /// [proc_sys_vm(5)](https://man7.org/linux/man-pages/man5/proc_sys_vm.5.html)
@@ -225,9 +234,9 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.chain.free_spare();
     }
 
-    /// Returns a writer, which appends entries behind the last one.
+    /// Returns a writer that appends entries to the set.
     ///
-    /// What is written is published block by block, and when the writer is dropped.
+    /// Entries are published block by block, and the last ones when the writer is dropped.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -247,23 +256,33 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         Writer::new(&mut self.chain, self.limit)
     }
 
-    /// Appends an entry and publishes it. A [`writer`](Self::writer) is faster for several entries.
+    /// Appends an entry and publishes it. To append several entries, use the faster
+    /// [`writer`](Self::writer).
     ///
     /// # Errors
-    /// The set can't grow. The entry is given back, and the set has not changed.
+    /// Returns an error if the set can't grow. The error gives the entry back, and the set has not
+    /// changed.
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.writer().push(entry)
+    }
+
+    /// Appends an entry to the blocks that the set has, and publishes it. Never allocates.
+    ///
+    /// # Errors
+    /// Returns an error if the [capacity](Self::capacity) is used up. The error gives the entry back.
+    pub fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
+        self.writer().push_within_capacity(entry)
     }
 
     /// Appends the entry that `make` returns, and publishes it. See [`Writer::push_with`].
     ///
     /// # Errors
-    /// The set can't grow; `make` is not called.
+    /// Returns an error if the set can't grow. `make` is not called then.
     pub fn push_with(&mut self, make: impl FnOnce() -> T) -> Result<(), ReserveError> {
         self.writer().push_with(make)
     }
 
-    /// Appends all entries of a slice, or none.
+    /// Appends all entries of a slice, or none if there is no room for all.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -277,23 +296,24 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// ```
     ///
     /// # Errors
-    /// The set can't grow by as many entries; it has not changed.
+    /// Returns an error if the set can't grow by as many entries. The set has not changed.
     pub fn extend_from_slice(&mut self, entries: &[T]) -> Result<(), ReserveError> {
         self.writer().extend_from_slice(entries)
     }
 
-    /// Appends all entries of an iterator, or none. See [`Writer::try_extend`].
+    /// Appends all entries of an iterator, or none if there is no room for all. See
+    /// [`Writer::try_extend`].
     ///
     /// # Errors
-    /// The set can't grow by as many entries; it has the entries that it had. Blocks that were
-    /// added stay reserved.
+    /// Returns an error if the set can't grow by as many entries. The set has the entries it had,
+    /// and blocks that were added stay reserved.
     pub fn try_extend(&mut self, entries: impl IntoIterator<Item = T>) -> Result<(), ReserveError> {
         self.writer().try_extend(entries)
     }
 
-    /// Returns the entry at `index` to change it in place, or `None` past the end.
+    /// Returns a mutable reference to the entry at `index`, or `None` past the end.
     ///
-    /// A crash may leave such a change half done: the promise of a prefix covers what is pushed and
+    /// A crash may leave such a change half done. It leaves a prefix only of what is pushed and
     /// removed.
     ///
     /// ```
@@ -314,22 +334,22 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.chain.get_mut(index)
     }
 
-    /// Returns an iterator over the blocks, to change the entries of each in place. See
-    /// [`get_mut`](Self::get_mut).
+    /// Returns an iterator over the entries block by block, each block as one mutable slice. As
+    /// with [`get_mut`](Self::get_mut), a crash may leave a change half done.
     pub fn chunks_mut(&mut self) -> ChunksMut<'_, T, M> {
         self.chain.chunks_mut()
     }
 
-    /// Returns an iterator over all entries in order, to change them in place. See
-    /// [`get_mut`](Self::get_mut).
+    /// Returns an iterator over mutable references to all entries in order. As with
+    /// [`get_mut`](Self::get_mut), a crash may leave a change half done.
     pub fn iter_mut(&mut self) -> IterMut<'_, T, M> {
         let len = self.len();
         IterMut::new(self.chunks_mut(), len)
     }
 
-    /// Removes the last entry and returns it, or `None` if there are none.
+    /// Removes the last entry and returns it, or `None` if the set is empty.
     ///
-    /// Its block stays with the set. Removing the only entry [clears](Self::clear) the set.
+    /// An emptied block stays reserved. Removing the only entry [clears](Self::clear) the set.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -370,18 +390,18 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Removes all entries. The blocks stay reserved, and the head becomes null.
     ///
-    /// A head that was stored before leads to a block that counts no entries, which is refused here
-    /// and by the kernel. Store the new head.
+    /// If the head is stored elsewhere, store it again: the old one leads to a block without
+    /// entries, which this crate and the kernel refuse.
     #[doc(alias = "kho_block_set_clear")]
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Removes the entries for which `keep` returns false. The others stay in their order.
+    /// Keeps the entries for which `keep` returns `true`, in order, and removes the others.
     ///
-    /// If `keep` panics, the entry it was called with stays, and so do those after it. A crash
-    /// leaves a prefix of what the set was, or of what it becomes. If the first entry is removed,
-    /// the set is empty for a moment, as after [`clear`](Self::clear).
+    /// If `keep` panics, the entry it was called with stays, and so do all entries after it. A
+    /// crash leaves a prefix of the old set or of the new one. If the first entry is removed, the
+    /// set is empty for a moment, as after [`clear`](Self::clear).
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};

@@ -1,4 +1,4 @@
-//! Sets that are read in place, in memory that lends its bytes.
+//! Views: sets that are read in place, in memory that lends its bytes.
 
 use core::fmt;
 use core::ops::Deref;
@@ -12,13 +12,13 @@ use crate::error::RestoreError;
 use crate::memory::StableMemory;
 use crate::raw::LentChain;
 
-/// A set that is read in place, in memory that does not change.
+/// A set that is read in place in memory that does not change.
 ///
-/// Nothing is copied or claimed, and threads can share a view. It is read by the methods of
+/// Nothing is copied or claimed, and threads can share a view. Read it with the methods of
 /// [`Entries`].
 ///
-/// Several views may share a block: unlike a claim, a view does not find that a block is in two
-/// chains. Where that matters, compare their [`blocks`](Entries::blocks).
+/// Several views may share a block: unlike a claim, a view does not notice a block in two chains.
+/// If that matters, compare their [`blocks`](Entries::blocks).
 ///
 /// ```
 /// use kho_block::{DumpMemory, PhysAddr, SetHead, SetView};
@@ -40,8 +40,8 @@ use crate::raw::LentChain;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The type of memory is fixed even where types convert, so that what was checked for blocks of one
-/// size is not read as blocks of another:
+/// A view is invariant in the type of its memory, so that blocks checked for one size can't be read
+/// as blocks of another size:
 ///
 /// ```compile_fail,E0308
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, Entry, PhysAddr, ReadError, ReadMemory};
@@ -75,24 +75,29 @@ use crate::raw::LentChain;
 pub struct SetView<'m, T, M>(LentChain<'m, T, M>);
 
 impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
-    /// How many entries a block of this memory has room for.
+    /// Number of entries that fit in a block of the memory.
     pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
-    /// Checks the chain at `head` and borrows its blocks, up to the kernel's limit of 10,000.
+    /// Opens the set at `head` by checking and borrowing its chain of at most 10,000 blocks, the
+    /// kernel's limit.
+    ///
+    /// The content of entries is not checked, since blocks have no checksum: if it must be, store a
+    /// digest.
     ///
     /// # Errors
-    /// The chain is not valid; the error names the block.
+    /// Returns an error if the chain is not valid; the error names the block.
     #[doc(alias = "kho_block_set_restore")]
     pub fn restore(memory: &'m M, head: SetHead<T>) -> Result<Self, RestoreError> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// Checks the chain at `head` and borrows its blocks, up to `limit` blocks.
+    /// Opens the set at `head` by checking and borrowing its chain of at most `limit` blocks.
     ///
-    /// The limit bounds time and memory where the bytes are not trusted. A block costs a few words.
+    /// The limit bounds time and memory if the bytes are not trusted. The table of blocks has a few
+    /// words for each.
     ///
     /// # Errors
-    /// The chain is not valid; the error names the block.
+    /// Returns an error if the chain is not valid; the error names the block.
     pub fn restore_with_limit(
         memory: &'m M,
         head: SetHead<T>,
@@ -102,7 +107,7 @@ impl<'m, T: Entry, M: StableMemory> SetView<'m, T, M> {
     }
 }
 
-/// Copies the table of blocks; the blocks themselves are shared.
+/// Clones the table of blocks. The blocks themselves are shared.
 impl<T: Entry, M: StableMemory> Clone for SetView<'_, T, M> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

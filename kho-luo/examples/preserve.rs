@@ -29,7 +29,7 @@ fn before() -> Result<(), Box<dyn Error>> {
     slots.push(MemorySlot { guest: 0x10_0000, len: 0x1ff0_0000 })?;
     let head = slots.hand_over();
     let session = luo.create_session("vm1")?;
-    session.preserve_sealed_memfd(memory, head, 1)?;
+    session.seal_and_preserve_memfd(memory, head, 1)?;
     drop(luo); // Only one process can have the device open.
     writeln!(stdout(), "preserved in session {}", session.name()?)?;
     loop {

@@ -11,7 +11,7 @@
 //!  LiveUpdate::open()                                LiveUpdate::open()
 //!  └─ create_session("vm1") ─► Session               └─ retrieve_session("vm1") ─► Session
 //!     ├─ preserve_fd(&fd, token)        kexec           ├─ retrieve_fd(token) ─► OwnedFd
-//!     └─ preserve_sealed_memfd(       ────────►         ├─ retrieve_sealed_memfd(token)
+//!     └─ seal_and_preserve_memfd(       ────────►         ├─ retrieve_sealed_memfd(token)
 //!            memory, head, token)                       │    ─► (SealedMemfd, SetHead)
 //!                                                       └─ finish()
 //! ```
@@ -41,7 +41,7 @@
 //! slots.push(MemorySlot { guest: 0, len: 0x8000_0000 })?;
 //! let head = slots.hand_over();
 //! let session = LiveUpdate::open()?.create_session("vm1")?;
-//! session.preserve_sealed_memfd(memory, head, 1)?; // Keep the session open until the update.
+//! session.seal_and_preserve_memfd(memory, head, 1)?; // Keep the session open until the update.
 //!
 //! // After it.
 //! let session = LiveUpdate::open()?.retrieve_session("vm1")?;

@@ -37,7 +37,7 @@ fn file() -> (OwnedFd, SetHead<Counter>) {
 #[test]
 fn a_sealed_memfd_is_viewed() {
     let (fd, head) = file();
-    let sealed: SealedMemfd = SealedMemfd::seal(fd).unwrap();
+    let sealed = SealedMemfd::seal(fd).unwrap();
     let loaded = load_head::<Counter, 4096>(&sealed).unwrap();
     assert_eq!(loaded, head);
     let view = SetView::restore(&sealed, loaded).unwrap();

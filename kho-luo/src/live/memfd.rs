@@ -302,7 +302,7 @@ impl Session {
     /// set.push(Counter { value: 42 })?;
     /// let head = set.hand_over();
     /// let session = LiveUpdate::open()?.create_session("counters")?;
-    /// session.preserve_sealed_memfd(memory, head, 1)?;
+    /// session.seal_and_preserve_memfd(memory, head, 1)?;
     ///
     /// // In the new kernel.
     /// let session = LiveUpdate::open()?.retrieve_session("counters")?;
@@ -316,14 +316,14 @@ impl Session {
     /// # Errors
     /// The head can't be stored, the file can't be sealed, or the session does not accept it. The
     /// error gives the file back.
-    pub fn preserve_sealed_memfd<T: Entry, const BLOCK_SIZE: usize>(
+    pub fn seal_and_preserve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
         head: SetHead<T>,
         token: u64,
     ) -> Result<SealedMemfd<BLOCK_SIZE>, PreserveMemfdError> {
         let fd = store_head(memory, head)?;
-        let sealed = SealedMemfd::seal(fd).map_err(|seal| PreserveMemfdError {
+        let sealed = SealedMemfd::seal_with_block_size(fd).map_err(|seal| PreserveMemfdError {
             kind: PreserveMemfdErrorKind::Seal(seal.error),
             fd: seal.fd,
         })?;
@@ -336,7 +336,7 @@ impl Session {
         }
     }
 
-    /// Retrieves a memfd of blocks that was preserved [sealed](Self::preserve_sealed_memfd), and
+    /// Retrieves a memfd of blocks that was preserved [sealed](Self::seal_and_preserve_memfd), and
     /// the head of its set.
     ///
     /// # Errors
@@ -447,7 +447,7 @@ mod tests {
             set.push(LuoFile::new("memfd-v2".try_into().unwrap(), 1, 2)).unwrap();
             let head = set.hand_over();
             let error = if seal {
-                session.preserve_sealed_memfd(memory, head, 1).unwrap_err()
+                session.seal_and_preserve_memfd(memory, head, 1).unwrap_err()
             } else {
                 session.preserve_memfd(memory, head, 1).unwrap_err()
             };

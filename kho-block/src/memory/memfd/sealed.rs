@@ -1,4 +1,4 @@
-//! A memfd that can't change any more.
+//! A memfd that is sealed against every change.
 
 use core::fmt;
 
@@ -13,14 +13,15 @@ use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 use crate::memory::read::{ReadMemory, StableMemory};
 
-/// The seals with which no byte of the file can change (I4): no writable mapping exists, none can
-/// be created, and nothing can be written, punched out or cut off.
+/// The seals that keep every byte of the file as it is (I4): no writable mapping exists or can be
+/// created, and nothing can be written, punched out or cut off.
 const STABLE: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
 
-/// A memfd that the kernel has sealed against every change, so its sets can be viewed in place.
+/// A memfd that the kernel has sealed against every change, so that its sets can be viewed in
+/// place.
 ///
-/// It does not matter who wrote the file: the seals are checked, and they can't be removed. An
-/// address is an offset in the file. Holes in the file read as zeros, and each page of a hole takes
+/// It does not matter who wrote the file: its seals are checked and can't be removed. A block's
+/// address is its offset in the file. Holes in the file read as zeros, and a page of a hole takes
 /// memory once it is read.
 ///
 /// ```
@@ -54,11 +55,22 @@ impl SealedMemfd {
     /// Opens a sealed memfd with blocks of 4 KiB.
     ///
     /// # Errors
-    /// The descriptor does not refer to a memfd on tmpfs, it is not open for reading, the file
-    /// lacks the seal `F_SEAL_WRITE` or `F_SEAL_SHRINK`, or it can't be mapped. The error gives the
-    /// descriptor back.
+    /// Returns an error if the descriptor does not refer to a memfd on tmpfs or is not open for
+    /// reading, or if the file lacks the seal `F_SEAL_WRITE` or `F_SEAL_SHRINK` or can't be mapped.
+    /// The error gives the descriptor back.
     pub fn open(fd: OwnedFd) -> Result<Self, FromFdError> {
         Self::open_with_block_size(fd)
+    }
+
+    /// Seals a memfd against every change, unless it is sealed already, and opens it with blocks of
+    /// 4 KiB.
+    ///
+    /// # Errors
+    /// Returns an error if the file is mapped for writing elsewhere ([`MemfdError::InUse`]), if the
+    /// descriptor does not refer to a memfd on tmpfs or is not open for reading and writing, or if
+    /// the file can't be sealed or mapped. The error gives the descriptor back.
+    pub fn seal(fd: OwnedFd) -> Result<Self, FromFdError> {
+        Self::seal_with_block_size(fd)
     }
 }
 
@@ -66,7 +78,7 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
     /// Opens a sealed memfd with blocks of `BLOCK_SIZE` bytes.
     ///
     /// # Errors
-    /// As for [`open`](SealedMemfd::open).
+    /// Returns an error in the same cases as [`open`](SealedMemfd::open).
     pub fn open_with_block_size(fd: OwnedFd) -> Result<Self, FromFdError> {
         const { assert_block_size(BLOCK_SIZE) };
         match Self::map(fd.as_fd()) {
@@ -75,13 +87,12 @@ impl<const BLOCK_SIZE: usize> SealedMemfd<BLOCK_SIZE> {
         }
     }
 
-    /// Seals a memfd against every change, unless it is sealed already, and opens it.
+    /// Seals a memfd against every change, unless it is sealed already, and opens it with blocks of
+    /// `BLOCK_SIZE` bytes.
     ///
     /// # Errors
-    /// Something has the file mapped for writing ([`MemfdError::InUse`]), the descriptor does not
-    /// refer to a memfd on tmpfs, it is not open for reading and writing, or the file can't be
-    /// sealed or mapped. The error gives the descriptor back.
-    pub fn seal(fd: OwnedFd) -> Result<Self, FromFdError> {
+    /// Returns an error in the same cases as [`seal`](SealedMemfd::seal).
+    pub fn seal_with_block_size(fd: OwnedFd) -> Result<Self, FromFdError> {
         match Self::add_seals(fd.as_fd()) {
             Ok(()) => Self::open_with_block_size(fd),
             Err(error) => Err(FromFdError { error, fd }),

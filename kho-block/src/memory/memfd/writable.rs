@@ -1,4 +1,4 @@
-//! A memfd whose blocks are owned: how it is opened and closed.
+//! A memfd whose blocks can be owned: opening and closing it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,27 +16,26 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::memory::ledger::Usage;
 use crate::memory::lock::Lock;
 
-/// Blocks in a memfd, which crosses `exec`, goes to another process, or survives a live update.
+/// A memory in a memfd, which can cross `exec`, go to another process, or survive a live update.
 ///
 /// A block's address is its offset in the file. The first block of the file is never given out: its
-/// address would be null. It is zero, for the application to describe what is in the file.
+/// address would be null. It is zeroed, and an application may use it to describe the file.
 ///
-/// Address space is reserved for the largest size at the start, so blocks never move. The file
-/// grows in steps, and each step allocates its memory. A file of more than an eighth of a huge page
-/// (256 KiB where those have 2 MiB) consists of huge pages where the system has them (Linux 6.1 and
-/// later, whatever is set for shared memory except `deny`). The Live Update Orchestrator preserves
-/// each huge page as one.
+/// Address space for the largest size is reserved at the start, so blocks never move. The file
+/// grows in steps, and each step allocates its memory. If the system has huge pages, a file longer
+/// than an eighth of one (256 KiB for huge pages of 2 MiB) consists of them (Linux 6.1 and later,
+/// unless `shmem_enabled` is `deny`). The Live Update Orchestrator preserves each huge page as one.
 ///
 /// # Running out of memory
 ///
-/// Writing to a block of a set never fails for lack of memory, since the block has its memory.
-/// Allocating a block may fail with an error. Where the system promises more memory than it has
-/// (`vm.overcommit_memory`), or a cgroup is full, the process may be killed instead. Reserve early,
-/// give the process a `memory.min` that covers what it preserves, and set `oom_score_adj` so that
-/// other processes are killed first.
+/// Writing to a block never fails for lack of memory, since the block already has its memory.
+/// Allocating a block may fail with an error. If the system promises more memory than it has
+/// (`vm.overcommit_memory`), or if a cgroup is full, the process may be killed instead. Reserve
+/// early, give the process a `memory.min` that covers what it preserves, and set `oom_score_adj` so
+/// that other processes are killed first.
 ///
 /// A file from outside may have holes. [`from_fd`](Self::from_fd) allocates nothing: blocks in
-/// holes are free, and get memory when they are allocated ([`Usage::unbacked`]).
+/// holes are free and get memory when they are allocated (see [`Usage::unbacked`]).
 ///
 /// # Forks and core dumps
 ///
@@ -44,13 +43,14 @@ use crate::memory::lock::Lock;
 /// child of a process with a single thread may drop the memory and the sets in it, and any child
 /// may call `exec` or `_exit`. Access to a block ends the child with SIGSEGV, and
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. To give a child the state, pass it
-/// the descriptor through `exec` or a socket, as to any other process. A child that can't keep the
-/// mapping's addresses free, since it may not map as much or something else is there, is aborted.
+/// the descriptor through `exec` or a socket, as to any other process. A child is aborted if it
+/// can't keep the mapping's addresses free, because it may not map as much or something else is
+/// mapped there.
 ///
 /// A core dump contains the file if `coredump_filter` selects shared memory, except for memory that
-/// was allocated in holes of a file from outside. It does not contain the addresses that are
-/// reserved for growth. These do not count as locked memory either, even if the process locks all
-/// its memory (`mlockall`).
+/// was allocated in holes of a file from outside. It does not contain the addresses reserved for
+/// growth. They do not count as locked memory either, even if the process locks all its memory
+/// (`mlockall`).
 ///
 /// # Other users of the file
 ///
@@ -86,22 +86,22 @@ pub struct MemfdMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     /// The process that has the file mapped.
     process: u32,
     pub(super) blocks: Lock<Blocks<BLOCK_SIZE>>,
-    /// Held while the file gets memory, which takes long. `blocks` is not held meanwhile.
+    /// Locked while the file grows, which takes long. `blocks` is not locked in the meantime.
     pub(super) growth: Lock<()>,
 }
 
-/// A file with more ranges than this is not in core dumps, since each is a mapping of its own to
-/// the kernel.
+/// Largest number of data ranges of a file that core dumps include, since the kernel makes a
+/// mapping of each.
 const MAX_DUMPED_RANGES: usize = 16;
 
 impl MemfdMemory {
     /// Creates a memfd with blocks of 4 KiB.
     ///
-    /// It can grow to 64 GiB, or to [less](Self::max_len) where the process may not use as much
-    /// address space. The name shows in `/proc` and need not be unique.
+    /// It can grow to 64 GiB, or to [less](Self::max_len) if the process may not use as much
+    /// address space. The name appears in `/proc` and need not be unique.
     ///
     /// # Errors
-    /// The memfd could not be created or mapped.
+    /// Returns an error if the memfd can't be created or mapped.
     pub fn new(name: &str) -> Result<Self, MemfdError> {
         Self::create(name, |fd| SharedMap::with_room(fd, 0))
     }
@@ -119,7 +119,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// ```
     ///
     /// # Errors
-    /// The memfd could not be created, or the process may not use as much address space.
+    /// Returns an error if the memfd can't be created, or if the process may not use as much
+    /// address space.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
         Self::create(name, |fd| SharedMap::new(fd, max_len.max(BLOCK_SIZE)))
     }
@@ -134,7 +135,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         if file::len_limit() < len {
             return Err(MemfdError::FileSizeLimit { len });
         }
-        // What is mapped stays: nobody can cut the file short.
+        // The seal keeps what is mapped: nobody can cut the file short.
         file::add_seals(fd.as_fd(), SealFlags::empty(), SealFlags::SHRINK)?;
         file::allocate(&fd, 0..len).map_err(MemfdError::system("fallocate"))?;
         let map = map(fd.as_fd())?;
@@ -151,14 +152,15 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         }
     }
 
-    /// Opens a memfd that another memory was handed over in, to claim its blocks and go on writing.
+    /// Opens the memfd of another memory, to claim its blocks and go on writing.
     ///
     /// The memory can grow to 64 GiB, or to twice the file's length if that is more, or to
-    /// [less](Self::max_len) where the process may not use as much address space.
+    /// [less](Self::max_len) if the process may not use as much address space.
     ///
-    /// Every block is preserved, whatever it holds. Claim the sets whose heads you know, then free
-    /// the rest with [`free_preserved`](Self::free_preserved). Blocks in holes of the file are
-    /// free. Opening allocates no memory for the file, whatever its length.
+    /// At first every block is preserved, whatever it holds, except that blocks in holes of the
+    /// file are free. Claim the sets whose heads you know, then free the rest with
+    /// [`free_preserved`](Self::free_preserved). Opening allocates no memory for the file, whatever
+    /// its length.
     ///
     /// ```
     /// use kho_block::{BlockSet, MemfdMemory};
@@ -182,29 +184,29 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// ```
     ///
     /// # Errors
-    /// The descriptor does not refer to a memfd on tmpfs, it is not open for reading and writing,
-    /// the file does not consist of whole blocks, or it can't be mapped. The error gives the
-    /// descriptor back.
+    /// Returns an error if the descriptor does not refer to a memfd on tmpfs or is not open for
+    /// reading and writing, or if the file is sealed against writing, does not consist of whole
+    /// blocks, or can't be mapped. The error gives the descriptor back.
     ///
     /// # Safety
-    /// Until the memory is dropped, nobody else writes the file: no other process, and no other
+    /// Until the memory is dropped, nobody else may write the file: no other process, and no other
     /// descriptor or mapping in this one (invariant I4: `&T` is handed out only for memory that
-    /// nobody else can change). A descriptor that was inherited by `exec` from a program that
-    /// shared it with nobody satisfies this. Where others may have the file, use [`SealedMemfd`].
+    /// nobody else can change). A descriptor that was inherited across `exec` from a program that
+    /// shared it with nobody satisfies this. If others may have the file, use [`SealedMemfd`].
     pub unsafe fn from_fd(fd: OwnedFd) -> Result<Self, FromFdError> {
         Self::open(fd, SharedMap::with_room)
     }
 
-    /// Opens a memfd as [`from_fd`](Self::from_fd) does, for a memory that can grow to `max_len`
-    /// bytes.
+    /// Opens the memfd of another memory, which can then grow to `max_len` bytes. See
+    /// [`from_fd`](Self::from_fd).
     ///
-    /// The memory can't grow if the file is as long.
+    /// The memory can't grow if the file already has that length.
     ///
     /// # Errors
-    /// As for [`from_fd`](Self::from_fd).
+    /// Returns an error in the same cases as [`from_fd`](Self::from_fd).
     ///
     /// # Safety
-    /// As for [`from_fd`](Self::from_fd).
+    /// The same as for [`from_fd`](Self::from_fd).
     pub unsafe fn from_fd_with_max_len(fd: OwnedFd, max_len: usize) -> Result<Self, FromFdError> {
         Self::open(fd, |fd, len| SharedMap::new(fd, max_len.max(len)))
     }
@@ -253,45 +255,49 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         Ok((map, blocks))
     }
 
-    /// Seals the file against every change and opens it for viewing.
+    /// Seals the file against every change and opens it as a [`SealedMemfd`].
     ///
-    /// The sealed file contains what was handed over.
+    /// The sealed file contains the sets that were handed over.
     ///
     /// # Errors
-    /// Something else has the file mapped for writing, or a system call failed. The error gives
-    /// the descriptor back.
+    /// Returns an error if the file is mapped for writing elsewhere, or if a system call fails. The
+    /// error gives the descriptor back.
     ///
     /// # Panics
-    /// In a child of `fork`, whose parent has the file mapped.
+    /// Panics in a child of `fork` whose parent has the file mapped.
     pub fn seal(self) -> Result<SealedMemfd<BLOCK_SIZE>, FromFdError> {
-        SealedMemfd::seal(self.into_fd())
+        SealedMemfd::seal_with_block_size(self.into_fd())
     }
 
-    /// Unmaps the file and returns its descriptor, which closes on `exec` unless told otherwise.
+    /// Unmaps the file and returns its descriptor.
+    ///
+    /// The descriptor of a memfd that this type created has the flag `FD_CLOEXEC`. To pass it through
+    /// an `exec`, clear the flag, or make it the standard input of a
+    /// [`Command`](std::process::Command), as the example `hand_over` does.
     ///
     /// # Panics
-    /// In a child of `fork`, whose parent has the file mapped.
+    /// Panics in a child of `fork` whose parent has the file mapped.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         assert_eq!(self.process, std::process::id(), "the memory belongs to the parent process");
         self.file.into_fd()
     }
 
-    /// Returns how many bytes the file can grow to.
+    /// Returns the largest length of the file in bytes.
     #[must_use]
     pub fn max_len(&self) -> usize {
         self.file.map().len() / BLOCK_SIZE * BLOCK_SIZE
     }
 
-    /// Returns how many blocks are free, owned and preserved.
+    /// Returns the number of blocks that are free, owned and preserved.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.blocks.with(|blocks| blocks.ledger.usage())
     }
 
-    /// Frees every preserved block. Returns how many there were.
+    /// Frees every preserved block and returns their number.
     ///
-    /// Call it once every set that is wanted has been claimed.
+    /// Call it after claiming every set that you want to keep.
     pub fn free_preserved(&self) -> usize {
         self.blocks.with(Blocks::free_preserved)
     }

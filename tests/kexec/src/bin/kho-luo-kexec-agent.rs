@@ -110,7 +110,7 @@ impl Agent {
             ["sealed-user-state", name, token] => {
                 let memory = MemfdMemory::new("user-state")?;
                 let head = user_state::create(&memory)?;
-                self.session(name)?.preserve_sealed_memfd(memory, head, token.parse()?)?;
+                self.session(name)?.seal_and_preserve_memfd(memory, head, token.parse()?)?;
                 Ok(user_state::ENTRIES.to_string())
             }
             // A memfd made with MFD_EXEC or MFD_NOEXEC_SEAL. The answer is its seals.

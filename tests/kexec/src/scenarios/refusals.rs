@@ -88,7 +88,7 @@ const DAMAGES: [Damage; 4] = [
     Damage {
         name: "count-over-maximum",
         change: |blocks| (blocks[1], COUNT, 64),
-        ours: "the header counts 64 entries, where at most",
+        ours: "the header counts 64 entries, but at most",
         kernel: "Block contains invalid entry count: 64",
         reactions: [PanicsAtBoot, RefusesToOpen],
     },
