@@ -1,4 +1,4 @@
-//! What the kernel defines: the header of a block, sizes and limits.
+//! Definitions of the kernel: the header of a block, sizes and limits.
 //!
 //! # References
 //! Linux 7.2, `include/linux/kho/abi/block.h` and `kernel/liveupdate/kho_block.c`.
@@ -72,7 +72,7 @@ pub const DEFAULT_BLOCK_LIMIT: usize = 10_000;
 /// The largest alignment of an entry in bytes: 16, since entries follow a header of 16 bytes.
 pub const MAX_ENTRY_ALIGN: usize = HEADER_SIZE;
 
-/// Returns how many entries of `entry_size` bytes fit in a block of `block_size` bytes.
+/// Returns the number of entries of `entry_size` bytes that fit in a block of `block_size` bytes.
 ///
 /// It is 0 if none fits, or if `entry_size` is 0.
 ///
@@ -95,7 +95,7 @@ pub const fn count_per_block(block_size: usize, entry_size: usize) -> usize {
 /// Checks at compile time that blocks may [have this size](is_block_size).
 ///
 /// # Panics
-/// In constant evaluation, so as a compile error: they may not.
+/// Panics if they may not. In constant evaluation that is a compile error.
 pub(crate) const fn assert_block_size(block_size: usize) {
     assert!(is_block_size(block_size), "a block size is a power of two from 32 bytes to 64 MiB");
 }
@@ -116,7 +116,7 @@ const _: () = {
     assert!(HEADER_SIZE == 16);
     assert!(core::mem::offset_of!(BlockHeader, next) == 0);
     assert!(core::mem::offset_of!(BlockHeader, count) == 8);
-    // What is relied on is where the bytes are. The alignment is 4 on 32-bit x86, else 8.
+    // Only the offsets matter. The alignment is 4 on 32-bit x86, and 8 elsewhere.
     assert!(MAX_ENTRY_ALIGN % align_of::<BlockHeader>() == 0);
 };
 

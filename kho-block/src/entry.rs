@@ -1,4 +1,4 @@
-//! Entries: plain data whose layout is known.
+//! Entries: plain data with a known layout.
 
 use core::marker::PhantomData;
 
@@ -49,10 +49,9 @@ pub(crate) mod fits;
 ///
 /// # By hand
 ///
-/// The trait can be implemented by hand, for a type that another macro makes, or that is not laid
-/// out as its fields say. [`EntryLayout::of`] makes the layout from a [`Field`] for each field, in
-/// order. The last line below checks the layout when the crate is compiled, not only where it is
-/// first used.
+/// Implement the trait by hand for a type that another macro generates, or whose layout its fields
+/// do not show. [`EntryLayout::of`] makes the layout from a [`Field`] for each field, in order. The
+/// line `const _` below checks the layout when the crate is compiled, even if nothing uses it yet.
 ///
 /// ```
 /// use core::mem::offset_of;
@@ -82,7 +81,7 @@ pub(crate) mod fits;
 ///
 /// const _: &EntryLayout = File::LAYOUT;
 ///
-/// // What the macro makes of it is equal.
+/// // The derive macro gives the same layout.
 /// mod derived {
 ///     # use bytemuck::{Pod, Zeroable};
 ///     # use kho_block::{Entry, PhysAddr};
@@ -118,8 +117,8 @@ pub(crate) mod fits;
 /// const _: &EntryLayout = Slot::LAYOUT;
 /// ```
 ///
-/// No unsafe code relies on what an implementation says of itself, only on [`Pod`], and on the size
-/// and alignment that the compiler knows.
+/// No unsafe code relies on the constants of an implementation. It relies on [`Pod`], and on the
+/// size and alignment that the compiler knows.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an entry",
     label = "not an entry",
@@ -131,14 +130,14 @@ pub trait Entry: Pod {
     /// Name of the entry, for tools and for the layout's fingerprint.
     const NAME: &'static str;
 
-    /// Version of the entry's meaning. Its author raises it when bytes come to mean something else.
+    /// Version of the entry's meaning. Raise it when the bytes change their meaning.
     const VERSION: u32;
 
     /// Layout of the entry, field by field.
     const LAYOUT: &'static EntryLayout;
 }
 
-/// Size, alignment and fields of an entry.
+/// The layout of an entry: its size, alignment and fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EntryLayout {
@@ -146,41 +145,41 @@ pub struct EntryLayout {
     pub name: &'static str,
     /// Version of the entry's meaning.
     pub version: u32,
-    /// Size in bytes, which is the distance between entries in a block.
+    /// Size of the entry in bytes, which is the distance between entries in a block.
     pub size: usize,
-    /// Alignment in bytes, from 1 to 16.
+    /// Alignment of the entry in bytes, from 1 to 16.
     pub align: usize,
-    /// Fields in the order of their offsets, without gaps.
+    /// Fields of the entry in the order of their offsets, without gaps.
     pub fields: &'static [Field],
-    /// Hash of the name, version, size, alignment and fields. Two layouts with the same fingerprint
-    /// are almost certainly equal. It guards against mistakes, not against malice.
+    /// Hash of the layout: its name, version, size, alignment and fields. Two layouts with the same
+    /// fingerprint are almost certainly equal. It guards against mistakes, not against malice.
     ///
-    /// Entries of a nested set count by name and version only: raise their version with every
-    /// change, or compare their fingerprint as well.
+    /// The entries of a nested set are hashed by name and version only: raise their version with
+    /// every change, or compare their fingerprint as well.
     pub fingerprint: u64,
 }
 
-/// A field of an entry: its name, its place, and what its bytes mean.
+/// A field of an entry: its name, its place and the meaning of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Field {
     /// Name of the field, or its index in a tuple struct.
     pub name: &'static str,
-    /// Offset from the start of the entry, in bytes.
+    /// Offset of the field from the start of the entry, in bytes.
     pub offset: usize,
-    /// Size in bytes.
+    /// Size of the field in bytes.
     pub size: usize,
-    /// What the bytes mean.
+    /// Meaning of the field's bytes.
     pub kind: FieldKind,
 }
 
-/// What the bytes of a field mean. Numbers are in the byte order of the machine.
+/// The meaning of a field's bytes. Numbers are in the byte order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldKind {
     /// An unsigned integer of the field's size.
     Unsigned,
-    /// A signed integer of the field's size, two's complement.
+    /// A signed integer of the field's size, in two's complement.
     Signed,
     /// An IEEE 754 number of the field's size.
     Float,
@@ -197,8 +196,8 @@ pub enum FieldKind {
     Entry(&'static EntryLayout),
     /// A physical address.
     PhysAddr,
-    /// The head of a set. Has the name and version of the set's entries and not their layout, so
-    /// that entries may nest in themselves.
+    /// The head of a set. It has the name and version of the set's entries but not their layout, so
+    /// that a set can nest in itself.
     SetHead {
         /// Name of the set's entries.
         name: &'static str,
@@ -226,8 +225,8 @@ pub enum FieldKind {
     message = "`{Self}` can't be a field of an entry",
     label = "not a type that keeps its meaning across a live update",
     note = "fields are integers and floats of fixed size, arrays of them, `PhysAddr`, \
-            `SetHead<T>`, `PhantomData<T>` and other entries",
-    note = "a struct of your own: derive `Entry` for it",
+            `SetHead<T>` of an entry `T`, `PhantomData<T>` and other entries",
+    note = "a struct of your own: derive `Entry` for it; an enum: store its number as an integer",
     note = "plain data of another crate: `#[entry(bytes)]` stores its bytes, with its name \
             and size in the layout"
 )]
@@ -270,8 +269,7 @@ impl<T: Entry> FieldType for T {
 }
 
 impl EntryLayout {
-    /// Stands in for the layout of a struct that the derive macro rejected, so that entries that
-    /// hold it compile.
+    /// Layout of a struct that the derive macro rejected, so that entries that contain it compile.
     #[doc(hidden)]
     pub const REFUSED: Self =
         Self { name: "", version: 0, size: 0, align: 1, fields: &[], fingerprint: 0 };
@@ -279,11 +277,12 @@ impl EntryLayout {
     /// Returns the layout of the entry `T` with these fields.
     ///
     /// # Panics
-    /// The fields do not follow one another from the first byte of `T` to its last, `T` has no
-    /// size, or it is aligned to more than 16 bytes. In a constant that is a compile error.
+    /// Panics if the fields do not cover `T` from its first byte to its last without gaps, if `T`
+    /// has size 0, or if it is aligned to more than 16 bytes. In a constant that is a compile
+    /// error.
     #[must_use]
     pub const fn of<T: Entry>(fields: &'static [Field]) -> Self {
-        assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
+        assert!(size_of::<T>() != 0, "an entry of size 0 can't be stored in a block");
         assert!(
             align_of::<T>() <= crate::abi::MAX_ENTRY_ALIGN,
             "an entry is aligned to at most 16 bytes"
@@ -318,7 +317,7 @@ impl EntryLayout {
 }
 
 impl Field {
-    /// Returns a field of `size` bytes, `offset` bytes into its entry, whose bytes mean `kind`.
+    /// Returns a field of `size` bytes and of the given kind, `offset` bytes into its entry.
     #[must_use]
     pub const fn new(name: &'static str, offset: usize, size: usize, kind: FieldKind) -> Self {
         Self { name, offset, size, kind }
@@ -326,8 +325,8 @@ impl Field {
 
     /// Returns a field of type `T`, `offset` bytes into its entry.
     ///
-    /// The type says what the bytes mean. For `#[entry(text)]` and `#[entry(bytes)]` of the derive
-    /// macro, use [`text`](Self::text) and [`bytes`](Self::bytes).
+    /// The type gives the meaning of the bytes. For `#[entry(text)]` and `#[entry(bytes)]` of the
+    /// derive macro, use [`text`](Self::text) and [`bytes`](Self::bytes).
     #[must_use]
     pub const fn of<T: FieldType>(name: &'static str, offset: usize) -> Self {
         Self::new(name, offset, size_of::<T>(), T::KIND)
@@ -339,8 +338,8 @@ impl Field {
         Self::new(name, offset, N, FieldKind::Text)
     }
 
-    /// Returns a field of type `T`, `offset` bytes into its entry, of which only the size and the
-    /// type's name are known.
+    /// Returns a field of type `T`, `offset` bytes into its entry, described by its size and the
+    /// type's name only.
     #[must_use]
     pub const fn bytes<T>(name: &'static str, offset: usize, type_name: &'static str) -> Self {
         let size = size_of::<T>();

@@ -6,20 +6,20 @@
 //! growing a set, [`PushError`] for pushing an entry. A caller that handles an error never has to
 //! rule out variants of another operation.
 //!
-//! - **Place and reason.** Where an operation has a place (an address, a position in a chain), the
-//!   error is a struct with the place and a `kind`, an enum of reasons. Match on the kind, print
-//!   the struct: a bare kind does not say where. Where there is no place to tell, the error is the
-//!   enum itself.
-//! - **Nothing changed.** After an error the set, the memory and the chain are as they were. What
-//!   the caller passed by value comes back in the error: an entry that was not pushed, a descriptor
-//!   that could not be used.
+//! - **Place and reason.** If an operation has a place (an address, a position in a chain), the
+//!   error is a struct with the place and a `kind`, an enum of reasons. Match on the kind but print
+//!   the struct: a kind does not name the place. If there is no place, the error is the enum
+//!   itself.
+//! - **Nothing changed.** After an error a set has the entries it had, and no block was claimed.
+//!   The error gives back what the caller passed by value: an entry that was not pushed, a
+//!   descriptor that could not be used.
 //! - **Causes.** The reason is part of the `Display` text, and then it is not a
-//!   [`source`](core::error::Error::source) as well, so a reporter that prints the chain of sources
-//!   prints nothing twice. An error whose cause is not in its text returns it as its source.
+//!   [`source`](core::error::Error::source) as well, so that a reporter that prints the chain of
+//!   sources prints nothing twice. An error whose cause is not in its text returns it as its
+//!   source.
 //! - **`Debug` is for people too.** `fn main() -> Result<(), Box<dyn Error>>` prints the `Debug`
 //!   form of an error that reaches it through `?`. So `Debug` prints the `Display` text and then
-//!   the sources, by `readable_debug!`. The fields are public for
-//!   programs to look at.
+//!   the sources, by `readable_debug!`. Programs look at the public fields.
 //! - **Room to grow.** All types are `non_exhaustive`: a new reason is not a breaking change.
 //! - **Conversions** exist only between kinds, where one operation performs another, and never lose
 //!   the place.
@@ -54,26 +54,26 @@ pub(crate) fn fmt_with_sources(error: &dyn Error, f: &mut fmt::Formatter<'_>) ->
     Ok(())
 }
 
-/// Bytes could not be read from a [`ReadMemory`](crate::ReadMemory).
+/// The error when bytes can't be read from a [`ReadMemory`](crate::ReadMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't read memory at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct ReadError {
-    /// Where the read began.
+    /// Address at which the read began.
     pub addr: PhysAddr,
-    /// Why it failed.
+    /// Reason that the read failed.
     pub kind: ReadErrorKind,
 }
 
 impl ReadError {
-    /// Returns the error of a read that began at `addr`.
+    /// Returns the error of a read at `addr` that failed for the given reason.
     #[must_use]
     pub const fn new(addr: PhysAddr, kind: ReadErrorKind) -> Self {
         Self { addr, kind }
     }
 }
 
-/// Why a memory could not be read.
+/// The reason that memory could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ReadErrorKind {
@@ -83,29 +83,29 @@ pub enum ReadErrorKind {
     /// Some of the bytes are in a block that is free or owned, so they may change at any time.
     #[error("not in a preserved block")]
     NotPreserved,
-    /// The memory has the bytes but failed to read them.
-    #[error("the memory failed")]
+    /// The memory has the bytes but could not read them.
+    #[error("the memory reported a failure")]
     Failed,
 }
 
-/// A block could not be allocated from a [`BlockMemory`](crate::BlockMemory).
+/// The error when a block can't be allocated from a [`BlockMemory`](crate::BlockMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't allocate a block: {kind}")]
 #[non_exhaustive]
 pub struct AllocError {
-    /// Why it failed.
+    /// Reason that the allocation failed.
     pub kind: AllocErrorKind,
 }
 
 impl AllocError {
-    /// Returns the error of an allocation that failed for this reason.
+    /// Returns the error of an allocation that failed for the given reason.
     #[must_use]
     pub const fn new(kind: AllocErrorKind) -> Self {
         Self { kind }
     }
 }
 
-/// Why a block could not be allocated.
+/// The reason that a block could not be allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum AllocErrorKind {
@@ -117,43 +117,43 @@ pub enum AllocErrorKind {
     Full,
     /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
     /// update.
-    #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
+    #[error("the memory's file is sealed against growing, or preserved")]
     Sealed,
     /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
-    #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
+    #[error("the memory's file has reached the file size limit of the process (RLIMIT_FSIZE)")]
     FileSizeLimit,
 }
 
-/// A block could not be claimed from a [`BlockMemory`](crate::BlockMemory).
+/// The error when a block can't be claimed from a [`BlockMemory`](crate::BlockMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't claim the block at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct ClaimError {
-    /// Address of the block.
+    /// Address of the block at fault.
     pub addr: PhysAddr,
-    /// Why it could not be claimed.
+    /// Reason that the block could not be claimed.
     pub kind: ClaimErrorKind,
 }
 
 impl ClaimError {
-    /// Returns the error of claiming the block at `addr`.
+    /// Returns the error of a claim of the block at `addr` that failed for the given reason.
     #[must_use]
     pub const fn new(addr: PhysAddr, kind: ClaimErrorKind) -> Self {
         Self { addr, kind }
     }
 }
 
-/// Why a block could not be claimed.
+/// The reason that a block could not be claimed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ClaimErrorKind {
     /// The address is not that of a block's first byte.
     #[error("not aligned to a block")]
     Misaligned,
-    /// The memory has no block there.
+    /// The memory has no block at the address.
     #[error("outside the memory")]
     Outside,
-    /// The block is free: it was not handed over, or was freed since.
+    /// The block is free: it was never handed over, or was freed since then.
     #[error("not a preserved block")]
     NotPreserved,
     /// The block already belongs to a set.
@@ -164,7 +164,7 @@ pub enum ClaimErrorKind {
     OutOfMemory,
 }
 
-/// A chain could not be restored. No block was claimed and nothing has changed.
+/// The error when a chain can't be restored. No block was claimed, and nothing has changed.
 ///
 /// The error names the block where the fault shows. For a bad link that is the address in the link,
 /// with the position that the block would have had.
@@ -172,30 +172,31 @@ pub enum ClaimErrorKind {
 #[error("block {position} of the chain, at {addr}: {kind}")]
 #[non_exhaustive]
 pub struct RestoreError {
-    /// Address of the block.
+    /// Address of the block at fault.
     pub addr: PhysAddr,
     /// Position of the block in the chain; the first block has 0.
     pub position: usize,
-    /// What is wrong with it.
+    /// Reason that the chain could not be restored.
     pub kind: RestoreErrorKind,
 }
 
 impl RestoreError {
-    /// Returns the error of the block at `addr`, which is at `position` in its chain.
+    /// Returns the error of a restore that failed at the block at `addr`, at `position` in its
+    /// chain.
     #[must_use]
     pub const fn new(addr: PhysAddr, position: usize, kind: RestoreErrorKind) -> Self {
         Self { addr, position, kind }
     }
 }
 
-/// Why a chain could not be restored.
+/// The reason that a chain could not be restored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum RestoreErrorKind {
     /// The address is not a multiple of the block size.
     #[error("not aligned to a block")]
     Misaligned,
-    /// The memory has no such block.
+    /// The memory has no block at the address.
     #[error("outside the memory")]
     Outside,
     /// The block is free, not preserved.
@@ -210,18 +211,18 @@ pub enum RestoreErrorKind {
     /// The chain has more blocks than the limit.
     #[error("the chain is longer than {limit} blocks")]
     TooLong {
-        /// The largest number of blocks that the restore allowed.
+        /// Largest number of blocks that the restore allowed.
         limit: usize,
     },
     /// The count in the header is 0. The kernel refuses such a block too.
     #[error("the block has no entries")]
     NoEntries,
-    /// The count in the header is larger than a block has room for.
-    #[error("the header counts {count} entries, where at most {max} fit")]
+    /// The count in the header is larger than the number of entries that fit in a block.
+    #[error("the header counts {count} entries, but at most {max} fit")]
     TooManyEntries {
         /// The count in the header.
         count: u64,
-        /// How many entries fit.
+        /// Number of entries that fit in a block.
         max: usize,
     },
     /// The memory lends the block at an address where its entries are not aligned. Read the set
@@ -229,9 +230,9 @@ pub enum RestoreErrorKind {
     #[error("the memory lends the block at an address where its entries are not aligned")]
     EntriesMisaligned,
     /// The memory could not be read.
-    #[error("the memory failed")]
+    #[error("the memory reported a failure")]
     Failed,
-    /// The system has no memory for the table of blocks, or to fill a hole of a file in a block.
+    /// The system has no memory for the table of blocks, or to fill a hole of the file in a block.
     #[error("out of memory")]
     OutOfMemory,
 }
@@ -258,18 +259,18 @@ impl From<ClaimErrorKind> for RestoreErrorKind {
     }
 }
 
-/// A set could not grow. The set has not changed.
+/// The error when a set can't grow. The set has the entries it had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't add block {position} to the set: {kind}")]
 #[non_exhaustive]
 pub struct ReserveError {
-    /// Position in the chain that the missing block would have had.
+    /// Position that the missing block would have had in the chain.
     pub position: usize,
-    /// Why it could not be added.
+    /// Reason that the block could not be added.
     pub kind: ReserveErrorKind,
 }
 
-/// Why a set could not grow.
+/// The reason that a set could not grow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum ReserveErrorKind {
@@ -281,15 +282,15 @@ pub enum ReserveErrorKind {
     Full,
     /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
     /// update.
-    #[error("the memory's file may not grow: it is sealed against growing, or preserved")]
+    #[error("the memory's file is sealed against growing, or preserved")]
     Sealed,
     /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
-    #[error("the memory's file has the largest size that the process may write (RLIMIT_FSIZE)")]
+    #[error("the memory's file has reached the file size limit of the process (RLIMIT_FSIZE)")]
     FileSizeLimit,
     /// The set would exceed its [limit](crate::BlockSet::block_limit) of blocks.
     #[error("the set would be longer than {limit} blocks")]
     TooLong {
-        /// The limit of the set, in blocks.
+        /// Limit of the set, in blocks.
         limit: usize,
     },
 }
@@ -305,21 +306,22 @@ impl From<AllocErrorKind> for ReserveErrorKind {
     }
 }
 
-/// An entry could not be pushed. The set has not changed, and the error gives the entry back.
+/// The error when an entry can't be pushed. It gives the entry back, and the set has the entries it
+/// had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PushError<T> {
     /// The entry that was not pushed.
     pub entry: T,
-    /// Why it was not pushed.
+    /// Reason that the entry was not pushed.
     pub kind: PushErrorKind,
 }
 
-/// Why an entry could not be pushed.
+/// The reason that an entry could not be pushed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PushErrorKind {
-    /// The reserved blocks are full, and the call does not allocate.
+    /// The reserved blocks are full, and the method does not allocate.
     #[error("the reserved capacity is used up")]
     CapacityUsed,
     /// The set could not grow.

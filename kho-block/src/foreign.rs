@@ -19,7 +19,7 @@ use crate::walk::{ChainWalk, exact_error, read_entry};
 /// whose blocks are not aligned.
 ///
 /// The chain is checked once. Each access reads one entry and returns it by value. If the memory
-/// changes in between, entries differ or reads fail, and nothing worse happens.
+/// changes in the meantime, entries may differ or reads may fail, but nothing worse happens.
 ///
 /// ```
 /// use kho_block::{ForeignSet, DumpMemory, PhysAddr, SetHead};
@@ -50,30 +50,31 @@ pub struct ForeignSet<'m, T, M> {
 }
 
 impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
-    /// How many entries a block of this memory has room for.
+    /// Number of entries that fit in a block of the memory.
     pub const COUNT_PER_BLOCK: usize = checked_count_of::<T>(M::BLOCK_SIZE);
 
     /// [`COUNT_PER_BLOCK`](Self::COUNT_PER_BLOCK) without its check, which
     /// [`restore_with_limit`](Self::restore_with_limit) makes once.
     const PER_BLOCK: usize = count_of::<T>(M::BLOCK_SIZE);
 
-    /// Checks the chain at `head`, up to the kernel's limit of 10,000 blocks.
+    /// Opens the set at `head` after checking its chain of at most 10,000 blocks, the kernel's
+    /// limit.
     ///
     /// # Errors
-    /// The chain is not valid; the error names the block.
+    /// Returns an error if the chain is not valid; the error names the block.
     #[doc(alias = "kho_block_set_restore")]
     pub fn restore(memory: &'m M, head: SetHead<T>) -> Result<Self, RestoreError> {
         Self::restore_with_limit(memory, head, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// Checks the chain at `head`, up to `limit` blocks.
+    /// Opens the set at `head` after checking its chain of at most `limit` blocks.
     ///
-    /// The limit bounds the cost where the memory makes up blocks as it is read. A block costs two
+    /// The limit bounds the cost if the memory invents blocks while it is read. A block costs two
     /// reads and, while the table of blocks grows, up to 48 bytes. With [`usize::MAX`] only the
     /// number of addresses and the memory for the table bound it.
     ///
     /// # Errors
-    /// The chain is not valid; the error names the block.
+    /// Returns an error if the chain is not valid; the error names the block.
     pub fn restore_with_limit(
         memory: &'m M,
         head: SetHead<T>,
@@ -91,7 +92,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         for info in ChainWalk::with_limit(memory, head.addr(), size_of::<T>(), limit) {
             let info = info.map_err(|error| exact_error(error, set.blocks.iter().copied()))?;
             let error = |kind| RestoreError { addr: info.addr, position: info.position, kind };
-            // The header is there; the entries may be cut off.
+            // The header can be read, but the entries may be cut off.
             info.read_entry::<T>(memory, info.count - 1).map_err(|e| error(e.kind.into()))?;
             set.blocks.try_reserve(1).map_err(|_| error(RestoreErrorKind::OutOfMemory))?;
             set.starts
@@ -103,13 +104,13 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         Ok(set)
     }
 
-    /// Returns the number of entries.
+    /// Returns the number of entries in the set.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns whether there are no entries.
+    /// Returns whether the set has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -124,7 +125,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
     /// Returns a copy of the entry at `index`, or `None` past the end.
     ///
     /// # Errors
-    /// The memory can no longer be read there.
+    /// Returns an error if the memory can no longer be read there.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Result<T, ReadError>> {
         if index >= self.len {
@@ -134,7 +135,7 @@ impl<'m, T: Entry, M: ReadMemory> ForeignSet<'m, T, M> {
         Some(read_entry(self.memory, self.blocks[position], offset))
     }
 
-    /// Returns an iterator over copies of all entries, in order.
+    /// Returns an iterator over copies of all entries in order.
     #[must_use]
     pub fn iter(&self) -> ForeignIter<'_, T, M> {
         ForeignIter { set: self, indices: 0..self.len }

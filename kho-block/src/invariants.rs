@@ -1,7 +1,7 @@
 //! The invariants that comments in this crate cite by number.
 //!
 //! These are the invariants of the format, as `docs/format.md` of the project has them. A test
-//! holds the two texts against each other.
+//! compares the two texts.
 //!
 //! - **I1** Every linked block holds 1 to *count per block* published entries, and their bytes are
 //!   initialised.
@@ -21,11 +21,11 @@
 //! - **H5** The success of an advisory call proves nothing. Memory that must be there is allocated
 //!   by a call whose success promises it.
 //!
-//! The others belong to one type or trait, and stand with it:
+//! The other invariants are stated at the type or trait they belong to:
 //!
 //! | numbers | of | about |
 //! |---|---|---|
 //! | G1 to G6 | [`BlockMemory`](crate::BlockMemory) | what a memory guarantees |
 //! | E1 to E3 | `raw::BlockTable` | which blocks a table has, and who may change them |
-//! | A1, A2 | `raw::Appender` | which slots are there to be written |
+//! | A1, A2 | `raw::Appender` | which slots it may write |
 //! | P1 | `raw::Slots` | which slots a thread has |

@@ -1,70 +1,54 @@
-//! Typed linked blocks for Linux Kexec HandOver (KHO), for virtual machine monitors and others
-//! whose state survives a live update, compatible byte for byte with the kernel's `kho_block.c`.
+//! Typed state that survives a live update of Linux (Kexec HandOver), for virtual machine monitors
+//! and other programs, in blocks that are byte-compatible with those of the kernel's `kho_block.c`.
 //!
 //! ```
 //! use bytemuck::{Pod, Zeroable};
-//! use kho_block::{BlockSet, Entry, HeapMemory, SetHead, text};
+//! use kho_block::{BlockSet, Entry, HeapMemory};
 //!
 //! #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 //! #[repr(C)]
-//! #[entry(name = "file", version = 1)]
-//! struct File {
-//!     token: u64,
-//!     offset: u64,
+//! #[entry(name = "memory-slot", version = 1)]
+//! struct MemorySlot { guest: u64, host: u64, len: u64, flags: u64 }
+//!
+//! let memory = HeapMemory::new(); // for tests; `MemfdMemory` crosses `exec` and a live update
+//! let mut set = BlockSet::new_in(&memory);
+//! set.try_reserve(1000)?; // while the guest runs: may fail, but then changes nothing
+//!
+//! let mut writer = set.writer(); // while it is stopped: never allocates
+//! for number in 0..1000 {
+//!     let slot = MemorySlot { guest: number << 30, host: 0, len: 1 << 30, flags: 0 };
+//!     writer.push_within_capacity(slot)?;
 //! }
+//! drop(writer); // publishes the last block
+//! let head = set.hand_over(); // 8 bytes of plain data; the blocks stay in the memory
 //!
-//! #[derive(Clone, Copy, Pod, Zeroable, Entry)]
-//! #[repr(C)]
-//! #[entry(name = "session", version = 1)]
-//! struct Session {
-//!     #[entry(text)]
-//!     name: [u8; 32],
-//!     files: SetHead<File>, // sets nest
-//! }
-//!
-//! let memory = HeapMemory::new();
-//!
-//! let mut files = BlockSet::new_in(&memory);
-//! files.try_reserve(2)?; // before the freeze: may fail, and then changes nothing
-//! let mut writer = files.writer();
-//! writer.push_within_capacity(File { token: 7, offset: 0 })?; // during it: never allocates
-//! writer.push_within_capacity(File { token: 8, offset: 512 })?;
-//! drop(writer); // published
-//!
-//! let mut sessions = BlockSet::new_in(&memory);
-//! sessions.push(Session { name: text::to_field("vm1")?, files: files.hand_over() })?;
-//! let head: SetHead<Session> = sessions.hand_over(); // the blocks belong to the successor
-//!
-//! // The successor knows the head. The types follow from it.
-//! let sessions = BlockSet::restore(&memory, head)?;
-//! for session in &sessions {
-//!     let files = BlockSet::restore(&memory, session.files)?;
-//!     assert_eq!(files.iter().map(|file| file.token).sum::<u64>(), 15);
-//! }
+//! let set = BlockSet::restore(&memory, head)?; // the successor: every block is checked
+//! assert_eq!(set[999].guest, 999 << 30);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `Pod` and `Zeroable` are bytemuck's: run `cargo add bytemuck --features derive`, or point its
-//! derive macros to the copy in this crate with `#[bytemuck(crate = "kho_block::bytemuck")]`.
+//! `Pod` and `Zeroable` come from bytemuck: run `cargo add bytemuck --features derive`, or point
+//! its derive macros to the copy in this crate with `#[bytemuck(crate = "kho_block::bytemuck")]`.
+//!
+//! A [`SetHead`] can also be a field of an entry, which nests one set in another.
 //!
 //! # Which type to read a chain with
 //!
 //! | memory | type | access |
 //! |---|---|---|
-//! | [`BlockMemory`]: the heap, a memfd of our own | [`BlockSet`] | owns the blocks: read, write, grow, hand over again |
+//! | [`BlockMemory`]: the heap, a memfd that no one else writes | [`BlockSet`] | owns the blocks: read, write, grow, hand over again |
 //! | [`StableMemory`]: a sealed memfd, a dump | [`SetView`] | reads in place, `&T` without a copy, shared by threads |
 //! | [`ReadMemory`]: a live guest, any file | [`ForeignSet`] | reads copies of entries |
-//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | walks along the checked blocks |
+//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | checks and returns one block after another |
 //!
-//! Any bytes can be restored: the result is entries, or a [`RestoreError`] that names the block and
-//! the reason. After an error no block is claimed.
+//! It is safe to restore any bytes. The result is a set, or a [`RestoreError`] that names the block
+//! and the reason. After an error no block is claimed.
 //!
 //! # How it works
 //!
-//! Linux can start a new kernel while chosen pages keep their content. State crosses in *linked
-//! blocks*: pieces of that memory as large as a page, each with a header of 16 bytes and an array
-//! of equal entries, chained by physical address. The address of the first block, the *head*, leads
-//! to the whole set.
+//! Linux can start a new kernel and preserve chosen pages. State crosses in *linked blocks*:
+//! preserved pages, each with a header of 16 bytes and an array of entries of one type, chained by
+//! physical address. The address of the first block, the *head*, leads to the whole set.
 //!
 //! ```text
 //!  head: SetHead<Session>
@@ -79,7 +63,7 @@
 //!
 //! At every instant the chain at the head is valid and holds a prefix of what was pushed: entries
 //! are written before the count that covers them, and a block before the link to it. The head of an
-//! empty set is null. It is set when the first block is published, and null again when the last
+//! empty set is null. It is set when the first block is published, and null again once the last
 //! entry is removed. Reserved blocks that hold no entries are not linked, since the kernel refuses
 //! a chain with an empty block. A [`Writer`] publishes when it is dropped, also while a panic
 //! unwinds.
@@ -88,12 +72,12 @@
 //!
 //! - `std` (default): memories are `Send` and `Sync`, and `HeapMemory` asks for huge pages.
 //! - `derive` (default): [`derive(Entry)`](macro@Entry).
-//! - `alloc`: everything that keeps a table of blocks. Without it there are the traits of memories,
-//!   the layout of entries, [`ChainWalk`] and [`SliceMemory`].
+//! - `alloc`: sets and views, which keep a table of blocks. Without it the crate has the memory
+//!   traits, the layout of entries, [`ChainWalk`] and [`SliceMemory`].
 //! - `memfd`: `MemfdMemory` and `SealedMemfd`, on Linux.
 //! - `rayon`: [`par_iter`](Entries::par_iter), [`par_extend`](Writer::par_extend) and others, which
 //!   read and write a set on several threads.
-//! - `testing`: `FaultyMemory`, which runs out of blocks when told to.
+//! - `testing`: `FaultyMemory`, which runs out of blocks on request.
 //!
 //! # References
 //!

@@ -1,4 +1,4 @@
-//! The memories that blocks are in, and the traits they implement.
+//! The memories that hold blocks, and the traits they implement.
 //!
 //! | trait | what it promises | what is built on it |
 //! |---|---|---|

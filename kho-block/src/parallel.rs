@@ -36,7 +36,8 @@ impl<T: Entry + Sync, M: ReadMemory> Entries<T, M> {
         ParIter(EntryRange { table: self.table(), range: 0..self.len() })
     }
 
-    /// Returns a parallel iterator over the blocks: the entries of each as one slice, never empty.
+    /// Returns a parallel iterator over the entries block by block, each block as one slice that is
+    /// never empty.
     #[must_use]
     pub fn par_chunks(&self) -> ParChunks<'_, T, M> {
         ParChunks(BlockRange(self.chunks()))
@@ -44,8 +45,8 @@ impl<T: Entry + Sync, M: ReadMemory> Entries<T, M> {
 }
 
 impl<T: Entry + Send + Sync, M: BlockMemory> BlockSet<T, M> {
-    /// Returns a parallel iterator over the blocks, to change the entries in place. See
-    /// [`get_mut`](Self::get_mut).
+    /// Returns a parallel iterator over the entries block by block, each block as one mutable
+    /// slice. As with [`get_mut`](Self::get_mut), a crash may leave a change half done.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -93,8 +94,7 @@ impl<'a, T: Entry + Sync, M: StableMemory> IntoParallelIterator for &'a SetView<
     }
 }
 
-/// Threads get whole blocks, so the entries have no index in this iterator. See
-/// [`BlockSet::par_chunks_mut`].
+/// Gives whole blocks to threads, so the iterator has no index. See [`BlockSet::par_chunks_mut`].
 impl<'a, T: Entry + Send + Sync, M: BlockMemory> IntoParallelIterator for &'a mut BlockSet<T, M> {
     type Item = &'a mut T;
     type Iter = FlattenIter<ParChunksMut<'a, T, M>>;

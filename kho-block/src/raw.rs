@@ -1,4 +1,4 @@
-//! Blocks by pointer: all unsafe code of sets, behind safe functions.
+//! All unsafe code of sets: blocks by pointer, behind safe functions.
 //!
 //! ```text
 //!  block: NonNull<u8>   first_slot: NonNull<T>

@@ -1,8 +1,8 @@
-//! The index at which each block of a chain starts, and the block of each index.
+//! The index at which each block of a chain starts, and the block that holds each index.
 
 use alloc::vec::Vec;
 
-/// The index of each block's first entry.
+/// The indices of the blocks' first entries.
 ///
 /// A chain is *uniform* when every block but the last is full; then the indices are products, and
 /// nothing is stored.
@@ -21,7 +21,7 @@ impl Starts {
         Self(Vec::new())
     }
 
-    /// Returns whether every block but the last is full, and so nothing is stored.
+    /// Returns whether every block but the last is full, in which case nothing is stored.
     #[inline(always)]
     pub(crate) fn is_uniform(&self) -> bool {
         self.0.is_empty()
@@ -29,7 +29,7 @@ impl Starts {
 
     /// Adds the block at `position`, the next one, which starts with entry `start`.
     ///
-    /// Allocates only where the chain stops being uniform, or if room was not
+    /// Allocates only if the chain stops being uniform, or if room was not
     /// [reserved](Self::reserve).
     #[inline]
     pub(crate) fn add_block(
@@ -75,7 +75,8 @@ impl Starts {
     /// Keeps the first `blocks` blocks.
     pub(crate) fn truncate(&mut self, blocks: usize, per_block: usize) {
         self.0.truncate(blocks);
-        // Each block before the last was full if the last one starts where it would then.
+        // If the last block starts where it would in a uniform chain, all blocks before it are
+        // full.
         if self.0.last().is_some_and(|last| *last == (self.0.len() - 1) * per_block) {
             self.0.clear();
         }
@@ -101,6 +102,6 @@ impl Starts {
     }
 }
 
-/// The table of a chain's blocks could not be allocated.
+/// The error when the table of a chain's blocks can't be allocated.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;

@@ -1,4 +1,4 @@
-//! Text in fields of fixed size, which `#[entry(text)]` describes.
+//! Functions for text in fields of fixed size (`#[entry(text)]`).
 
 use core::ffi::CStr;
 use core::str::Utf8Error;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::error::readable_debug;
 
-/// A text could not be stored in a field of fixed size. See [`to_field`].
+/// The error when a text can't be stored in a field of fixed size. See [`to_field`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum TextError {
@@ -20,16 +20,16 @@ pub enum TextError {
         room: usize,
     },
     /// The text contains a zero byte, which would end it for a reader.
-    #[error("byte {at} of the text is zero, which would end it")]
+    #[error("byte {at} of the text is zero, which would end the text")]
     Zero {
-        /// Index of the byte in the text.
+        /// Index of the zero byte in the text.
         at: usize,
     },
 }
 
 readable_debug!(TextError);
 
-/// Returns the bytes of a field of `N` bytes: the text, then zeros.
+/// Converts a text to a field of `N` bytes: the text, then zeros.
 ///
 /// ```
 /// use kho_block::text;
@@ -40,7 +40,7 @@ readable_debug!(TextError);
 /// ```
 ///
 /// # Errors
-/// The text has more than `N` bytes, or a zero byte.
+/// Returns an error if the text has more than `N` bytes or contains a zero byte.
 pub const fn to_field<const N: usize>(text: &str) -> Result<[u8; N], TextError> {
     let text = text.as_bytes();
     if text.len() > N {
@@ -58,11 +58,10 @@ pub const fn to_field<const N: usize>(text: &str) -> Result<[u8; N], TextError> 
     Ok(field)
 }
 
-/// Returns the bytes of a field of `N` bytes: as many whole characters of the text as fit, then
-/// zeros.
+/// Converts a text to a field of `N` bytes, cutting it at a character boundary if it is too long.
 ///
-/// Use it for text that is only displayed. Two names may become equal when they are cut, so use
-/// [`to_field`] for names.
+/// The rest of the field is zeros. Use it only for text to display: two names may become equal when
+/// they are cut, so use [`to_field`] for names.
 ///
 /// ```
 /// use kho_block::text;
@@ -92,9 +91,9 @@ pub fn to_field_truncated<const N: usize>(text: &str) -> [u8; N] {
 /// ```
 ///
 /// # Errors
-/// The bytes are not UTF-8.
+/// Returns an error if the text is not UTF-8.
 pub fn from_field(field: &[u8]) -> Result<&str, Utf8Error> {
-    // Compares several bytes at a time.
+    // The search compares several bytes at a time.
     let text = CStr::from_bytes_until_nul(field).map_or(field, CStr::to_bytes);
     core::str::from_utf8(text)
 }

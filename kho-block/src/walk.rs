@@ -1,4 +1,4 @@
-//! The walk along an untrusted chain, with every check that a restore makes.
+//! A walk along an untrusted chain, with every check that a restore makes.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -13,7 +13,7 @@ use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::ReadMemory;
 
-/// What is known of a checked block in a chain.
+/// A checked block of a chain: its address, position, count and link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BlockInfo {
@@ -21,19 +21,19 @@ pub struct BlockInfo {
     pub addr: PhysAddr,
     /// Position of the block in the chain; the first block has 0.
     pub position: usize,
-    /// How many entries the block holds: at least 1, at most as many as fit.
+    /// Number of entries in the block: from 1 to as many as fit.
     pub count: usize,
-    /// Address of the next block, not checked yet, or null in the last block.
+    /// Address of the next block, not yet checked, or null in the last block.
     pub next: PhysAddr,
 }
 
 impl BlockInfo {
-    /// Reads the entry at `index` in this block from the memory that the chain is in.
+    /// Reads the entry at `index` in the block from the memory that the chain is in.
     ///
     /// `T` should have the size that the chain was walked with.
     ///
     /// # Errors
-    /// The block has no such entry, or the memory can't be read there.
+    /// Returns an error if the block has no such entry, or if the memory can't be read there.
     pub fn read_entry<T: Pod>(
         &self,
         memory: &impl ReadMemory,
@@ -46,7 +46,7 @@ impl BlockInfo {
     }
 }
 
-/// Reads entry `index` of the block at `addr`.
+/// Reads the entry at `index` in the block at `addr`.
 pub(crate) fn read_entry<T: Pod>(
     memory: &impl ReadMemory,
     addr: PhysAddr,
@@ -62,14 +62,14 @@ pub(crate) fn read_entry<T: Pod>(
     Ok(entry)
 }
 
-/// An iterator over the blocks of a chain, which checks each address before it is read, and each
-/// header before it is used.
+/// An iterator over the blocks of an untrusted chain. It checks each address before it reads there,
+/// and each header before it uses it.
 ///
-/// Returns the blocks in order, and ends at a null link or after the first error. It needs no
+/// It returns the blocks in order, and ends at a null link or after the first error. It needs no
 /// allocator, and the memory may be hostile or change at any time: a walk keeps a few words, and
 /// reads one header for each block up to the limit. It finds a cycle by Brent's method, some laps
-/// after the chain came back. A restore keeps a table of blocks, and so names the block of the
-/// cycle.
+/// after the chain first came back. A restore keeps a table of blocks, so its error names the block
+/// that the chain came back to.
 ///
 /// ```
 /// use kho_block::{ChainWalk, DumpMemory, PhysAddr};
@@ -99,18 +99,18 @@ pub struct ChainWalk<'m, M> {
 }
 
 impl<'m, M: ReadMemory> ChainWalk<'m, M> {
-    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to the
-    /// kernel's limit of 10,000 blocks.
+    /// Starts a walk at the block at `head`, for entries of `entry_size` bytes, along at most
+    /// 10,000 blocks, the kernel's limit.
     #[must_use]
     pub fn new(memory: &'m M, head: PhysAddr, entry_size: usize) -> Self {
         Self::with_limit(memory, head, entry_size, DEFAULT_BLOCK_LIMIT)
     }
 
-    /// Starts a walk at the block at `head`, along entries of `entry_size` bytes, up to `limit`
-    /// blocks.
+    /// Starts a walk at the block at `head`, for entries of `entry_size` bytes, along at most
+    /// `limit` blocks.
     ///
-    /// With [`usize::MAX`] only the number of addresses bounds the walk in a memory that makes up
-    /// blocks as it is read.
+    /// With [`usize::MAX`], only the number of addresses bounds the walk if the memory invents
+    /// blocks while it is read.
     #[must_use]
     pub fn with_limit(memory: &'m M, head: PhysAddr, entry_size: usize, limit: usize) -> Self {
         const { assert_block_size(M::BLOCK_SIZE) };
@@ -156,7 +156,7 @@ impl<M> fmt::Debug for ChainWalk<'_, M> {
     }
 }
 
-/// The checks of a walk, apart from how a header is read. Every restore makes them.
+/// The checks of a walk, without reading headers. Every restore makes them.
 #[derive(Clone)]
 pub(crate) struct ChainCheck {
     block_size: usize,
@@ -171,7 +171,7 @@ pub(crate) struct ChainCheck {
 
 impl ChainCheck {
     /// Returns the checks of a walk along at most `limit` blocks, and at most [`countable_blocks`],
-    /// so that the sum of all counts that pass does not overflow.
+    /// so that the sum of all counts does not overflow.
     // Inlined, so that the loops that restore know their constants.
     #[inline]
     pub(crate) fn new(block_size: usize, max_count: usize, limit: usize) -> Self {
@@ -185,7 +185,7 @@ impl ChainCheck {
         self.position
     }
 
-    /// Checks the address of the next block, before anything there is read.
+    /// Checks the address of the next block before anything is read there.
     #[inline]
     pub(crate) fn enter(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
         let kind = if addr == self.mark {
@@ -197,7 +197,7 @@ impl ChainCheck {
         } else {
             if self.position == self.next_mark {
                 self.mark = addr;
-                // No chain is so long that this is ever too large.
+                // No chain is long enough for this to wrap.
                 self.next_mark = self.next_mark.wrapping_mul(2);
             }
             return Ok(());
@@ -234,13 +234,12 @@ impl ChainCheck {
     }
 }
 
-/// Returns the exact error of a walk that failed, given the addresses of the blocks it went
-/// through.
+/// Returns the exact error of a walk that failed, given the addresses of the blocks it visited.
 ///
 /// Brent's method finds a cycle some laps late, or the limit is reached first. The exact error
 /// names the block that the chain first came back to.
-// The search is a function of its own that takes no error. An error whose address is taken would be
-// kept in memory also while there is none, which costs each block of a restore some instructions.
+// The search is a function of its own that takes no error: if the address of an error were taken,
+// the compiler would keep errors in memory, at the cost of some instructions for each block.
 #[cfg(feature = "alloc")]
 #[inline]
 pub(crate) fn exact_error(
@@ -256,8 +255,8 @@ pub(crate) fn exact_error(
     }
 }
 
-/// Returns the first address that a walk came to for the second time, and the position at which it
-/// did. `None` if there is no such address, or no memory to look for it.
+/// Returns the first address that a walk visited twice, and the position of the second visit.
+/// Returns `None` if there is no such address, or no memory to look for it.
 #[cfg(feature = "alloc")]
 #[cold]
 #[inline(never)]

@@ -1,4 +1,4 @@
-//! Which traits the public types implement: what a user may rely on.
+//! The traits that the public types implement, on which users may rely.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ use kho_block::*;
 #[repr(C)]
 struct Number(u64);
 
-/// Not `Debug`, as an entry need not be.
+/// Not `Debug`, since an entry need not be.
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[bytemuck(crate = "kho_block::bytemuck")]
 #[repr(C)]

@@ -1,4 +1,4 @@
-//! Slices that are longer than what caches hold, which are copied in a way of their own.
+//! Slices that are larger than the caches, which are copied in a special way.
 
 mod common;
 

@@ -1,9 +1,9 @@
-//! Two captures of what Linux 7.2.13 handed over: they decode to what was in the kernel, and what
-//! this crate writes of the same sessions is the same, byte for byte.
+//! Two captures of what Linux 7.2.13 handed over: they decode to what the kernel had, and this
+//! crate writes the same sessions to the same bytes.
 //!
 //! A `.pages` file is records of a little-endian address and a page of 4096 bytes; the `.json`
 //! beside it says what they hold.
-// The bytes are of x86-64.
+// The captures are from x86-64.
 #![cfg(all(target_endian = "little", target_pointer_width = "64"))]
 
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
-/// A text field: all behind the text is zero.
+/// Reads a text field. All bytes after the text are zero.
 fn text<const N: usize>(value: &Value) -> [u8; N] {
     let text = value.as_str().unwrap().as_bytes();
     let mut field = [0; N];
@@ -120,7 +120,7 @@ impl Capture {
         list(&self.said["sessions"]).iter().map(session).collect()
     }
 
-    /// The files of session `index`.
+    /// Returns the files of session `index`.
     fn files(&self, index: usize) -> Vec<FileEntry> {
         let file = |said: &Value| FileEntry {
             compatible: text(&said["compatible"]),
@@ -130,7 +130,7 @@ impl Capture {
         list(&self.said["sessions"][index]["files"]).iter().map(file).collect()
     }
 
-    /// Addresses of the blocks that a list in the JSON names.
+    /// Returns the addresses of the blocks that a list in the JSON names.
     fn addrs(blocks: &Value) -> Vec<u64> {
         list(blocks).iter().map(|block| number(&block["pa"])).collect()
     }
@@ -255,7 +255,7 @@ fn write_again(capture: &Capture, memory: &PageMemory<'_>) -> SetHead<Session> {
         let said = &capture.said["sessions"][index];
         let files = capture.files(index);
         let mut set = BlockSet::new_in(memory);
-        // One way to write for each session in turn.
+        // Each session is written in a different way.
         match index % 3 {
             0 => files.iter().for_each(|file| set.push(*file).unwrap()),
             1 => set.writer().extend_from_slice(&files).unwrap(),
@@ -290,7 +290,7 @@ fn written_again_the_same_bytes() {
         assert!(write_again(&capture, &memory) == capture.root().sessions);
         assert_eq!(memory.usage().preserved, addrs.len());
         drop(memory);
-        // All that was captured but the root.
+        // Everything that was captured except the root.
         assert_eq!(addrs.len(), capture.pages.len() - 1);
         for (addr, page) in addrs.iter().zip(&written) {
             assert!(page.0 == *capture.pages[addr], "the page at {addr:#x} differs");
@@ -298,7 +298,7 @@ fn written_again_the_same_bytes() {
     }
 }
 
-/// The captures are as they are known to be: the numbers, without the JSON.
+/// Checks known numbers of the captures without the JSON.
 #[test]
 fn known_numbers() {
     let counts = captures().map(|capture| {

@@ -1,6 +1,6 @@
 //! A kernel that reports success for a huge page that it did not make.
 //!
-//! Linux 7.2 does so for a range that is smaller than its huge pages, which have 32 MiB where pages
+//! Linux 7.2 does so for a range that is smaller than its huge pages, which have 32 MiB if pages
 //! have 16 KiB. This program replaces the call to the kernel.
 
 #![cfg(all(target_os = "linux", not(miri)))]
@@ -48,7 +48,7 @@ fn success_of_advice_is_no_proof() {
     assert!(allocated as u64 >= bytes as u64, "{allocated} of {bytes} bytes are there");
 }
 
-/// The kernel may take long to find memory. A set that is restored meanwhile does not wait for it.
+/// The kernel may take long to find memory. A restore in the meantime does not wait for it.
 #[test]
 fn nobody_waits_for_a_memory_that_grows() {
     let memory = Arc::new(MemfdMemory::new("grows").unwrap());

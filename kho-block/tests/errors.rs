@@ -1,4 +1,4 @@
-//! Every error type of the crate, as a user meets it: the texts, and the policy of `src/error.rs`.
+//! Every error type of the crate: its texts, and the policy in `src/error.rs`.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -8,7 +8,7 @@ use std::path::Path;
 use kho_block::text::{self, TextError};
 use kho_block::*;
 
-/// The errors to look at, each with the name of its type.
+/// Returns the errors to check, each with the name of its type.
 fn errors() -> Vec<(&'static str, Box<dyn Error>)> {
     let addr = PhysAddr::new(0x5000);
     let reserve = {
@@ -91,7 +91,7 @@ fn errors() -> Vec<(&'static str, Box<dyn Error>)> {
 #[repr(C)]
 struct Unit(u64);
 
-/// What a program prints whose `main` returns the error.
+/// This is what a program prints if its `main` returns the error.
 #[test]
 fn debug_is_the_text_and_then_the_sources() {
     for (name, error) in errors() {
@@ -125,7 +125,7 @@ fn texts_are_phrases() {
     }
 }
 
-/// Finds the error types in the source, so that none is left out above.
+/// Finds the error types in the source, so that none is missing above.
 #[test]
 fn no_error_type_is_left_out() {
     let mut declared = BTreeSet::new();

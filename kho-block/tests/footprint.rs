@@ -1,4 +1,4 @@
-//! What a set costs beside its blocks: at most a pointer and a byte, so 9 bytes, a block.
+//! The cost of a set beside its blocks: at most a pointer and a byte, so 9 bytes, for each block.
 
 use kho_block::bytemuck::{Pod, Zeroable};
 use kho_block::{BlockMemory, BlockSet, Entry, HeapMemory, MemfdMemory};
@@ -14,12 +14,12 @@ struct Slot([u64; 4]);
 const BLOCKS: usize = 10_000;
 const ENTRIES: usize = BLOCKS * 127;
 
-/// Asserts what is allocated since `before` and not blocks of the heap.
+/// Checks the bytes allocated since `before`, apart from the heap memory's blocks.
 fn check(before: usize, heap_blocks: usize, what: &str) {
     let allocated = ALLOCATOR.current_usage() - before - heap_blocks * 4096;
     let a_block = allocated as f64 / BLOCKS as f64;
     assert!(allocated <= (size_of::<usize>() + 1) * BLOCKS, "{what}: {a_block} bytes a block");
-    // The table of blocks alone is pointers: the measurement sees it.
+    // The table of blocks is at least one pointer each, or the measurement is wrong.
     assert!(allocated >= size_of::<usize>() * BLOCKS, "{what}: {a_block} bytes a block");
 }
 
@@ -47,7 +47,7 @@ fn sets_are_small<M: BlockMemory>(create: impl Fn() -> M, blocks_on_heap: impl F
     check("grown block by block");
 }
 
-// One test, since what is allocated is counted for the whole process.
+// One test only, since allocations are counted for the whole process.
 #[test]
 fn sets_take_at_most_9_bytes_a_block() {
     let on_heap = |memory: &HeapMemory| {

@@ -1,10 +1,10 @@
-//! The invariants: in the source as in the documentation, and each that is cited is there.
+//! The invariants: the source and the documentation agree, and each one that is cited exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Returns the texts that follow `**X1**` in a list, by the number.
+/// Returns the texts that follow `**X1**` in a list, by number.
 fn declared(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut number = None;

@@ -1,4 +1,4 @@
-//! What writing a set promises beside what the model covers.
+//! Guarantees of writing a set that the model does not cover.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

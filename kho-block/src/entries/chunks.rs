@@ -1,4 +1,4 @@
-//! Entries block by block.
+//! Iterating over entries block by block.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::memory::ReadMemory;
 use crate::raw::BlockTable;
 
-/// An iterator over the blocks of a set: the entries of each as a slice. Made by
+/// An iterator over the entries of a set block by block, each block as a slice. Made by
 /// [`Entries::chunks`](super::Entries::chunks).
 ///
 /// No slice is empty.
@@ -19,7 +19,7 @@ pub struct Chunks<'a, T, M> {
 }
 
 impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
-    /// Returns the blocks at these positions, at which there are blocks.
+    /// Returns an iterator over the blocks at these positions, all of which exist.
     pub(crate) const fn new(table: &'a BlockTable<T, M>, positions: Range<usize>) -> Self {
         Self { table, positions }
     }
@@ -32,7 +32,7 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         (Self::new(table, positions.start..middle), Self::new(table, middle..positions.end))
     }
 
-    /// Returns how many entries are in the blocks that are left.
+    /// Returns the number of entries in the blocks that are left.
     pub(super) fn entry_count(&self) -> usize {
         if self.positions.is_empty() {
             return 0;
@@ -40,8 +40,8 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         self.table.start(self.positions.end) - self.table.start(self.positions.start)
     }
 
-    /// Skips `n` entries. Returns what follows them in their block, which it takes too; or, if there
-    /// are no entries behind them, how many are left to skip elsewhere.
+    /// Skips `n` entries and takes the rest of the block they end in, which it returns. If no
+    /// entries follow them here, returns the number that is left to skip elsewhere.
     pub(super) fn skip_entries(&mut self, n: usize) -> Result<&'a [T], usize> {
         let count = self.entry_count();
         if n >= count {
@@ -54,8 +54,8 @@ impl<'a, T: Entry, M: ReadMemory> Chunks<'a, T, M> {
         Ok(&self.table.chunk(position)[offset..])
     }
 
-    /// Skips `n` entries from the back, and returns what precedes them as
-    /// [`skip_entries`](Self::skip_entries) returns what follows.
+    /// Skips `n` entries from the back, as [`skip_entries`](Self::skip_entries) does from the
+    /// front.
     pub(super) fn skip_entries_back(&mut self, n: usize) -> Result<&'a [T], usize> {
         let count = self.entry_count();
         if n >= count {

@@ -1,4 +1,4 @@
-//! Entries one by one, from either end.
+//! Iterating over entries one by one, from either end.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -16,19 +16,19 @@ use crate::raw::BlockTable;
 /// [`Entries::iter`](super::Entries::iter).
 ///
 /// [`nth`](Iterator::nth) and [`nth_back`](DoubleEndedIterator::nth_back) skip whole blocks;
-/// [`fold`](Iterator::fold) and what is built on it (`for_each`, `sum`, `count`, `max`, …) run over
-/// a slice at a time.
+/// [`fold`](Iterator::fold) and the methods built on it (`for_each`, `sum`, `count`, `max`, …) loop
+/// over one slice at a time.
 pub struct Iter<'a, T, M> {
-    /// What is left of the block that is read from the front.
+    /// The rest of the block at the front.
     front: slice::Iter<'a, T>,
     /// The blocks that neither end has reached.
     middle: Chunks<'a, T, M>,
-    /// What is left of the block that is read from the back.
+    /// The rest of the block at the back.
     back: slice::Iter<'a, T>,
 }
 
 impl<'a, T: Entry, M: ReadMemory> Iter<'a, T, M> {
-    /// Returns the entries with these indices, none of which is past the end.
+    /// Returns an iterator over the entries with these indices, all of which exist.
     #[inline]
     pub(crate) fn between(table: &'a BlockTable<T, M>, range: Range<usize>) -> Self {
         let Slices { front, middle, back } = Slices::between(table, range);
@@ -99,7 +99,7 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Iter<'a, T, M> {
             state = f(state, entry);
         }
         for chunk in self.middle {
-            // The same loop twice: the compiler makes more of one whose length is a constant.
+            // One loop, written twice: the compiler optimizes the one of constant length better.
             if chunk.len() == BlockTable::<T, M>::COUNT_PER_BLOCK {
                 for entry in &chunk[..BlockTable::<T, M>::COUNT_PER_BLOCK] {
                     state = f(state, entry);

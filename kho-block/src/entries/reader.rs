@@ -1,4 +1,4 @@
-//! A cursor: one position among the entries, which moves both ways.
+//! A cursor over entries.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -10,10 +10,10 @@ use crate::raw::BlockTable;
 
 /// A cursor over the entries of a set. Made by [`Entries::reader`](super::Entries::reader).
 ///
-/// The cursor has one position, which is always between two entries, or before the first, or after
-/// the last one. [`next`](Iterator::next) returns the entry after it and moves forward,
-/// [`prev`](Self::prev) returns the entry before it and moves back, and [`seek`](Self::seek) moves
-/// it anywhere. To read from both ends at once, use [`Iter`].
+/// The cursor has one position: before the first entry, between two entries, or after the last.
+/// [`next`](Iterator::next) returns the entry after it and moves forward, [`prev`](Self::prev)
+/// returns the entry before it and moves back, and [`seek`](Self::seek) moves it anywhere. To read
+/// from both ends at once, use [`Iter`].
 ///
 /// ```
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -36,7 +36,7 @@ use crate::raw::BlockTable;
 #[doc(alias = "kho_block_set_it_read_entry")]
 pub struct Reader<'a, T, M> {
     table: &'a BlockTable<T, M>,
-    /// The index of the next entry; at most the number of entries.
+    /// Index of the next entry; at most the number of entries.
     position: usize,
     /// The block that was read last; empty at first.
     block: &'a [T],
@@ -49,23 +49,23 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
         Self { table, position: 0, block: &[], block_start: 0 }
     }
 
-    /// Returns the index of the entry that [`next`](Iterator::next) returns, or the number of
-    /// entries at the end.
+    /// Returns the index of the entry that [`next`](Iterator::next) would return, or the length of
+    /// the set at the end.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.position
     }
 
-    /// Moves to the entry at `index`, or to the end if `index` is past it.
+    /// Moves the cursor to the entry at `index`, or to the end if there is no such entry.
     ///
-    /// Reads nothing. The next read finds the block, in constant time where the chain is
-    /// [uniform](super::Entries::is_uniform), and in time logarithmic in the number of blocks where it
-    /// is not.
+    /// Reads nothing. The next read finds the block: in constant time if the chain is
+    /// [uniform](super::Entries::is_uniform), and otherwise in time logarithmic in the number of
+    /// blocks.
     pub fn seek(&mut self, index: usize) {
         self.position = index.min(self.table.len());
     }
 
-    /// Returns the entry before the position and moves back to it, or `None` before the first.
+    /// Moves the cursor back by one entry and returns that entry, or `None` at the start.
     #[doc(alias = "kho_block_set_it_prev")]
     pub fn prev(&mut self) -> Option<&'a T> {
         let entry = self.read(self.position.checked_sub(1)?)?;
@@ -76,7 +76,7 @@ impl<'a, T: Entry, M: ReadMemory> Reader<'a, T, M> {
     /// Returns the entry at `index`.
     #[inline]
     fn read(&mut self, index: usize) -> Option<&'a T> {
-        // An index before the block wraps around to one far behind it.
+        // An index before the block wraps around to one far after it.
         match self.block.get(index.wrapping_sub(self.block_start)) {
             Some(entry) => Some(entry),
             None => self.read_from_other_block(index),

@@ -1,4 +1,4 @@
-//! A range of entries, block by block.
+//! Iterating over a range of entries block by block.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -15,16 +15,16 @@ use crate::raw::BlockTable;
 ///
 /// No slice is empty.
 pub struct Slices<'a, T, M> {
-    /// What is in the range of the first block, if that is not the whole block.
+    /// The part of the first block that is in the range, unless all of it is.
     pub(super) front: &'a [T],
-    /// The blocks that are in the range as a whole.
+    /// The blocks that lie in the range as a whole.
     pub(super) middle: Chunks<'a, T, M>,
-    /// What is in the range of the last block, if that is not the whole block.
+    /// The part of the last block that is in the range, unless all of it is.
     pub(super) back: &'a [T],
 }
 
 impl<'a, T: Entry, M: ReadMemory> Slices<'a, T, M> {
-    /// Returns the slices of the entries with these indices, none of which is past the end.
+    /// Returns an iterator over the entries with these indices, all of which exist.
     ///
     /// Every iterator over entries is made here.
     pub(crate) fn between(table: &'a BlockTable<T, M>, range: Range<usize>) -> Self {
@@ -49,7 +49,7 @@ impl<'a, T: Entry, M: ReadMemory> Slices<'a, T, M> {
     }
 }
 
-/// Takes a slice out of its place, if it has entries.
+/// Replaces a slice by an empty one and returns it, unless it was empty.
 fn take<'a, T>(slice: &mut &'a [T]) -> Option<&'a [T]> {
     Some(mem::take(slice)).filter(|slice| !slice.is_empty())
 }

@@ -1,8 +1,8 @@
-//! Functions for the code that `derive(Entry)` writes. Not for other uses: they change without
-//! notice.
+//! Functions for the code that `derive(Entry)` generates. Do not use them elsewhere: they change
+//! without notice.
 //!
 //! The macro does not repeat the type of a field, which may be deprecated, come from another macro
-//! or mention a const parameter. Instead it writes a closure that takes the field out of the
+//! or mention a const parameter. Instead it generates a closure that takes the field out of the
 //! struct, from which the compiler infers the type. No such closure is ever called.
 
 use core::marker::PhantomData;
@@ -41,13 +41,13 @@ pub const fn element<T, const N: usize>(_: Type<[T; N]>) -> Type<T> {
     PhantomData
 }
 
-/// Returns the number of an array's elements.
+/// Returns the number of elements in an array.
 #[must_use]
 pub const fn len<T, const N: usize>(_: Type<[T; N]>) -> usize {
     N
 }
 
-/// Describes a field whose type says what its bytes mean.
+/// Describes a field whose type gives the meaning of its bytes.
 #[must_use]
 pub const fn field<S, T: FieldType>(name: &'static str, take: fn(S) -> T) -> Unplaced {
     unplaced(name, type_of(take), T::KIND)
@@ -59,7 +59,7 @@ pub const fn text<S, T: Text>(name: &'static str, take: fn(S) -> T) -> Unplaced 
     unplaced(name, type_of(take), FieldKind::Text)
 }
 
-/// Describes a field of any type, whose bytes mean `kind`.
+/// Describes a field of any type, of the given kind.
 #[must_use]
 pub const fn unplaced<T>(name: &'static str, _: Type<T>, kind: FieldKind) -> Unplaced {
     let field = Field { name, offset: 0, size: size_of::<T>(), kind };
@@ -117,7 +117,8 @@ pub const fn has_name<T: Entry>() -> bool {
     !T::NAME.is_empty()
 }
 
-/// Returns the layout of `T`, for which the macro has checks that point to the mistake.
+/// Returns the layout of `T` without checks. The macro generates its own, which point to the
+/// mistake.
 #[must_use]
 pub const fn layout<T: Entry>(fields: &'static [Field]) -> EntryLayout {
     EntryLayout::unchecked::<T>(fields)

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::Field;
 
-    /// The definition once more, step by step as `docs/format.md` has it.
+    /// Repeats the definition step by step, as in `docs/format.md`.
     #[test]
     fn as_defined() {
         enum Step {

@@ -7,16 +7,15 @@ use core::str;
 
 use crate::abi::{HEADER_SIZE, MAX_ENTRY_ALIGN, assert_block_size, count_per_block};
 
-/// Returns how many entries `T` a block has room for. See [`assert_fits`] if there is room for
-/// none.
+/// Returns the number of entries `T` that fit in a block. See [`assert_fits`] if none fits.
 pub(crate) const fn count_of<T>(block_size: usize) -> usize {
     count_per_block(block_size, size_of::<T>())
 }
 
-/// Returns how many entries `T` a block has room for, which is at least one.
+/// Returns the number of entries `T` that fit in a block, which is at least one.
 ///
 /// # Panics
-/// As [`assert_fits`].
+/// Panics in the same cases as [`assert_fits`].
 pub(crate) const fn checked_count_of<T>(block_size: usize) -> usize {
     assert_fits::<T>(block_size);
     count_of::<T>(block_size)
@@ -25,11 +24,12 @@ pub(crate) const fn checked_count_of<T>(block_size: usize) -> usize {
 /// Checks that entries `T` can be stored in blocks of this size.
 ///
 /// # Panics
-/// In constant evaluation, so as a compile error: `T` has no size, does not fit in a block, or is
-/// aligned to more than [`MAX_ENTRY_ALIGN`]; or blocks can't have this size.
+/// Panics if `T` has size 0, does not fit in a block, or is aligned to more than
+/// [`MAX_ENTRY_ALIGN`], or if blocks can't have this size. In constant evaluation that is a compile
+/// error.
 pub(crate) const fn assert_fits<T>(block_size: usize) {
     assert_block_size(block_size);
-    assert!(size_of::<T>() != 0, "an entry without size can't be stored in a block");
+    assert!(size_of::<T>() != 0, "an entry of size 0 can't be stored in a block");
     assert!(align_of::<T>() <= MAX_ENTRY_ALIGN, "an entry is aligned to at most 16 bytes");
     if count_of::<T>(block_size) == 0 {
         let message = Message::new()
@@ -47,7 +47,7 @@ pub(crate) const fn assert_fits<T>(block_size: usize) {
     }
 }
 
-/// A text with numbers, made without formatting, which constant evaluation does not have.
+/// A text with numbers. Constant evaluation has no formatting.
 struct Message {
     bytes: [u8; 256],
     len: usize,

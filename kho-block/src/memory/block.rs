@@ -1,4 +1,4 @@
-//! Memory whose blocks are owned.
+//! The trait of memories whose blocks can be owned.
 
 use core::ptr::NonNull;
 
@@ -7,27 +7,27 @@ use super::read::ReadMemory;
 use crate::addr::PhysAddr;
 use crate::error::AllocError;
 
-/// Memory that gives out blocks to own, and keeps those that are handed over.
+/// Memory that allocates blocks to owners and preserves those that are handed over.
 ///
 /// A block is *free*, *owned* by exactly one holder, or *preserved*: handed over and waiting for a
-/// successor to claim it. [`read`](ReadMemory::read) answers for preserved blocks only, and no
-/// claim succeeds while it copies: reading a block that its new owner writes would be a data race.
+/// successor to claim it. [`read`](ReadMemory::read) reads preserved blocks only, and no claim
+/// succeeds while it copies: to read a block that its new owner writes would be a data race.
 ///
 /// Every method works on a batch, so that a memory takes its lock once for many blocks.
 ///
 /// # Safety
-/// An implementation guarantees, for blocks of [`BLOCK_SIZE`](ReadMemory::BLOCK_SIZE) bytes:
+/// An implementation must guarantee, for blocks of [`BLOCK_SIZE`](ReadMemory::BLOCK_SIZE) bytes:
 ///
-/// - **G1** A pointer that [`allocate`](Self::allocate) or [`claim`](Self::claim) gives is aligned
-///   to 16 and valid for reads and writes of a whole block, and every byte of the block is
+/// - **G1** A pointer that [`allocate`](Self::allocate) or [`claim`](Self::claim) passes on is
+///   aligned to 16 and valid for reads and writes of a whole block, and every byte of the block is
 ///   initialised, until the block is freed or handed over or the memory is dropped. Moving the
 ///   memory, or a reference to it, does not move its blocks.
 /// - **G2** An owned block belongs to its holder alone. Until it is freed or handed over, no other
 ///   call gives it out, the memory does not touch it, and nobody else can, in this process or
 ///   outside it.
-/// - **G3** Every byte of a block that `allocate` gives is zero.
+/// - **G3** Every byte of a newly allocated block is zero.
 /// - **G4** [`addr_of`](Self::addr_of) returns a different address for each owned block: never
-///   null, and a multiple of the block size. Claiming that address after a handover gives the same
+///   null, and a multiple of the block size. Claiming that address after a handover yields the same
 ///   bytes.
 /// - **G5** `allocate` passes each block that it takes to `visit` once, `claim` to its visitor, and
 ///   neither passes any other block. `claim` takes preserved blocks only, and makes preserved again
@@ -37,12 +37,12 @@ use crate::error::AllocError;
 pub unsafe trait BlockMemory: ReadMemory {
     /// Allocates `count` zeroed blocks and passes each to `visit`.
     ///
-    /// `visit` must not call the memory: it may deadlock. If it panics, the blocks allocated so far
-    /// stay owned.
+    /// `visit` must not call the memory, which may deadlock. If it panics, the blocks allocated so
+    /// far stay owned.
     ///
     /// # Errors
-    /// The memory has fewer free blocks and can't grow. Blocks that were passed to `visit` stay
-    /// owned by the caller.
+    /// Returns an error if the memory has fewer free blocks and can't grow. Blocks that were passed
+    /// to `visit` stay owned by the caller.
     fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
     where
         F: FnMut(NonNull<u8>);
@@ -56,11 +56,12 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// claimed so far stay owned.
     ///
     /// # Errors
-    /// A block can't be claimed, or the visitor returned an error. Every block is as it was before.
+    /// Returns an error if a block can't be claimed, or if the visitor returns one. Every block is
+    /// as it was before.
     ///
     /// # Safety
-    /// After a failure, the visitor [gives back](ClaimVisitor::give_back) only blocks that it
-    /// [visited](ClaimVisitor::visit) in this call, each at most once, and nothing uses them any
+    /// After a failure, the visitor must [give back](ClaimVisitor::give_back) only blocks that it
+    /// [visited](ClaimVisitor::visit) in this call, each at most once, and nothing may use them any
     /// more.
     unsafe fn claim<C: ClaimVisitor>(
         &self,
@@ -68,31 +69,31 @@ pub unsafe trait BlockMemory: ReadMemory {
         visitor: &mut C,
     ) -> Result<(), C::Error>;
 
-    /// Returns the address of an owned block. The result is unspecified for any other pointer.
+    /// Returns the address of an owned block. For any other pointer the result is unspecified.
     fn addr_of(&self, block: NonNull<u8>) -> PhysAddr;
 
     /// Frees owned blocks.
     ///
-    /// The iterator must not call the memory: it may deadlock.
+    /// The iterator must not call the memory, which may deadlock.
     ///
     /// # Safety
-    /// The caller owns each block that the iterator returns, from [`allocate`](Self::allocate) or
-    /// [`claim`](Self::claim) on this memory, and gives it up: no reference into the block is left,
-    /// and no pointer into it is used again.
+    /// The caller must own each block that the iterator returns, from [`allocate`](Self::allocate)
+    /// or [`claim`](Self::claim) on this memory, and gives it up: no reference into the block may
+    /// be left, and no pointer into it may be used again.
     unsafe fn free<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I);
 
     /// Hands owned blocks over to a successor: they become preserved.
     ///
-    /// Nobody else sees some of the blocks preserved and others still owned: a memory that threads
-    /// share holds its lock throughout. So the iterator must not call the memory.
+    /// Nobody else sees some of the blocks preserved while others are still owned: a memory that
+    /// threads share holds its lock throughout. So the iterator must not call the memory.
     ///
     /// # Safety
-    /// As for [`free`](Self::free).
+    /// The same as for [`free`](Self::free).
     unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I);
 
     /// Called by a set after each store that changes what its chain holds.
     ///
-    /// Lets tests look at every state that a crash could leave. It must not panic.
+    /// Lets tests look at every state that a crash could leave. An implementation must not panic.
     #[doc(hidden)]
     fn published(&self) {}
 }

@@ -1,13 +1,14 @@
-//! Claims of several blocks, all of them or none.
+//! Claiming several blocks, all of them or none.
 
 use core::ptr::NonNull;
 
 use crate::addr::PhysAddr;
 use crate::error::ClaimError;
 
-/// The caller's side of [`BlockMemory::claim`](crate::BlockMemory::claim): receives claimed blocks and names the next one.
+/// The caller's side of [`BlockMemory::claim`](crate::BlockMemory::claim): receives claimed blocks
+/// and names the next one.
 ///
-/// A visitor that claims the blocks of a list, all of them or none:
+/// This visitor claims the blocks in a list, all of them or none:
 ///
 /// ```
 /// use core::ptr::NonNull;
@@ -58,14 +59,15 @@ use crate::error::ClaimError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait ClaimVisitor {
-    /// Why a claim failed.
+    /// The error of a claim that failed.
     type Error;
 
     /// Receives the block at `addr`, which was just claimed. Returns the address of the block to
     /// claim next, or `None` if this was the last one.
     ///
     /// # Errors
-    /// The claim is to fail: every block that was visited is asked [back](Self::give_back).
+    /// Returns an error to make the claim fail. Every visited block is then asked
+    /// [back](Self::give_back).
     fn visit(
         &mut self,
         addr: PhysAddr,
@@ -76,17 +78,18 @@ pub trait ClaimVisitor {
     /// were visited are still owned.
     fn refuse(&mut self, error: ClaimError) -> Self::Error;
 
-    /// Gives back a visited block after the claim failed, in any order. Returns `None` once all of
-    /// them have been given back.
+    /// Gives back one visited block after the claim failed, in any order, or returns `None` once
+    /// all have been given back.
     fn give_back(&mut self) -> Option<NonNull<u8>>;
 }
 
-/// Runs a claim on behalf of an implementation of [`BlockMemory::claim`](crate::BlockMemory::claim), which holds its lock.
+/// Runs a claim on behalf of an implementation of
+/// [`BlockMemory::claim`](crate::BlockMemory::claim), which holds its lock.
 ///
 /// `claim` makes a preserved block owned, and `hand_over` makes an owned one preserved.
 ///
 /// # Errors
-/// The visitor's error, once every block that it gave back was handed over.
+/// Returns the visitor's error, after handing over every block that it gave back.
 #[inline]
 pub fn claim_each<S, C: ClaimVisitor>(
     state: &mut S,

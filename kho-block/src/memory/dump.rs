@@ -11,9 +11,9 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind, readable_debug};
 
-/// A dump of physical memory: pieces of bytes, each with its address.
+/// A dump of physical memory: byte ranges, called pieces, each with its address.
 ///
-/// Pieces may be borrowed or owned, of any length, and are added in any order. A
+/// Pieces may be borrowed or owned, have any length, and are added in any order. A
 /// [`SetView`](crate::SetView) needs each block in one piece that is aligned for the entries. A
 /// [`ForeignSet`](crate::ForeignSet) reads blocks across pieces, at any alignment.
 ///
@@ -37,11 +37,11 @@ pub struct DumpMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     pieces: BTreeMap<u64, Cow<'a, [u8]>>,
 }
 
-/// A piece could not be added to a [`DumpMemory`].
+/// The error when a piece can't be added to a [`DumpMemory`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum DumpError {
-    /// The dump has some of the piece's bytes already.
+    /// The dump already has some of the piece's bytes.
     #[error("the piece at {addr} overlaps another")]
     Overlap {
         /// Address of the piece.
@@ -73,10 +73,11 @@ impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
         Self { pieces: BTreeMap::new() }
     }
 
-    /// Adds a piece at `addr`.
+    /// Adds a piece of the dump, which begins at `addr`.
     ///
     /// # Errors
-    /// The piece overlaps another, or passes the end of the address space. The dump stays as it is.
+    /// Returns an error if the piece overlaps another, or passes the end of the address space. The
+    /// dump stays as it is.
     pub fn insert(
         &mut self,
         addr: PhysAddr,
@@ -100,7 +101,8 @@ impl<'a, const BLOCK_SIZE: usize> DumpMemory<'a, BLOCK_SIZE> {
         self.pieces.iter().map(|(start, bytes)| (PhysAddr::new(*start), &**bytes))
     }
 
-    /// Returns the bytes from `addr` to the end of its piece; none if `addr` is right after one.
+    /// Returns the bytes from `addr` to the end of its piece, which are none if `addr` is right
+    /// after one.
     fn rest_of_piece(&self, addr: u64) -> Option<&[u8]> {
         let (start, bytes) = self.pieces.range(..=addr).next_back()?;
         bytes.get(usize::try_from(addr - start).ok()?..)
@@ -113,7 +115,7 @@ impl<const BLOCK_SIZE: usize> Default for DumpMemory<'_, BLOCK_SIZE> {
     }
 }
 
-// Without the bytes, which may be many.
+// Without the bytes, since there may be many.
 impl<const BLOCK_SIZE: usize> fmt::Debug for DumpMemory<'_, BLOCK_SIZE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let len: usize = self.pieces.values().map(|bytes| bytes.len()).sum();

@@ -1,4 +1,4 @@
-//! A memory whose allocations fail when a test asks for it.
+//! A memory whose allocations fail on request, for tests.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,9 +9,9 @@ use super::read::ReadMemory;
 use crate::addr::PhysAddr;
 use crate::error::{AllocError, AllocErrorKind, ClaimError, ReadError};
 
-/// A memory whose allocations fail when a test asks for it, and which counts reads and claims.
+/// A wrapper for tests that makes allocations fail on request, and counts reads and claims.
 ///
-/// It wraps another memory. Use it to test that code gives back what it reserved.
+/// Use it to test that code gives back what it reserved.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -37,7 +37,7 @@ pub struct FaultyMemory<M> {
 }
 
 impl<M> FaultyMemory<M> {
-    /// Wraps a memory. No allocation fails yet.
+    /// Wraps a memory. No allocation fails until [`fail_after`](Self::fail_after) is called.
     pub const fn new(inner: M) -> Self {
         Self {
             inner,
@@ -47,26 +47,26 @@ impl<M> FaultyMemory<M> {
         }
     }
 
-    /// Lets `blocks` more blocks be allocated, after which allocations fail.
+    /// Makes allocations fail after `blocks` more blocks.
     ///
-    /// With [`usize::MAX`] none fails.
+    /// With [`usize::MAX`], none fails.
     pub fn fail_after(&self, blocks: usize) {
         self.blocks_left.store(blocks, Relaxed);
     }
 
-    /// Returns how many blocks were asked for by claims so far.
+    /// Returns the number of blocks that claims have asked for so far.
     #[must_use]
     pub fn claims(&self) -> usize {
         self.claims.load(Relaxed)
     }
 
-    /// Returns how many reads were tried so far.
+    /// Returns the number of reads that were tried so far.
     #[must_use]
     pub fn reads(&self) -> usize {
         self.reads.load(Relaxed)
     }
 
-    /// Returns the wrapped memory.
+    /// Unwraps the memory.
     #[must_use]
     pub fn into_inner(self) -> M {
         self.inner
@@ -97,7 +97,7 @@ impl<M: ReadMemory> ReadMemory for FaultyMemory<M> {
     }
 }
 
-// SAFETY: what succeeds comes from the wrapped memory, which gives the guarantees.
+// SAFETY: every block comes from the wrapped memory, which gives the guarantees.
 unsafe impl<M: BlockMemory> BlockMemory for FaultyMemory<M> {
     fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
     where

@@ -20,11 +20,11 @@ mod extents;
 
 use extents::{Extent, Extents};
 
-/// Blocks on the heap: for tests, for benchmarks, and for state that is copied elsewhere later.
+/// A memory on the heap, for tests, benchmarks and state that is copied elsewhere later.
 ///
-/// A block's address is the one it has in this process, so sets live as long as the process. Blocks
-/// are allocated in large extents, lowest address first; an extent as large as a huge page asks for
-/// huge pages. Extents are freed when the memory is dropped.
+/// A block's address is its address in this process, so sets do not outlive the process. Blocks are
+/// allocated in large extents, lowest address first; an extent at least as large as a huge page
+/// asks for huge pages. Extents are freed when the memory is dropped.
 ///
 /// `Send` and `Sync` with the feature `std`.
 ///
@@ -54,18 +54,18 @@ pub struct HeapMemory<const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
 }
 
 /// # Invariants
-/// The extents have every block of the ledger, and no other.
+/// The extents have every block of the ledger and no other.
 struct Blocks<const BLOCK_SIZE: usize> {
     ledger: Ledger,
     extents: Extents<BLOCK_SIZE>,
 }
 
-/// Blocks that were taken and are to be zeroed, which is done without the lock.
+/// Blocks that were just made owned. They are zeroed without the lock.
 type Batch = SmallVec<[NonNull<u8>; BATCH]>;
 const BATCH: usize = 64;
 
 impl HeapMemory {
-    /// Returns a memory with blocks of 4 KiB. Allocates nothing yet.
+    /// Returns an empty memory with blocks of 4 KiB. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self::new_with_block_size()
@@ -73,7 +73,7 @@ impl HeapMemory {
 }
 
 impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
-    /// Returns a memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing yet.
+    /// Returns an empty memory with blocks of `BLOCK_SIZE` bytes. Allocates nothing.
     ///
     /// ```
     /// use kho_block::HeapMemory;
@@ -87,15 +87,15 @@ impl<const BLOCK_SIZE: usize> HeapMemory<BLOCK_SIZE> {
         Self { blocks: Lock::new(Blocks { ledger: Ledger::new(), extents: Extents::new() }) }
     }
 
-    /// Returns how many blocks are free, owned and preserved.
+    /// Returns the number of blocks that are free, owned and preserved.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.blocks.with(|blocks| blocks.ledger.usage())
     }
 
-    /// Frees every preserved block. Returns how many there were.
+    /// Frees every preserved block and returns their number.
     ///
-    /// Call it once every set that is wanted has been claimed.
+    /// Call it after claiming every set that you want to keep.
     pub fn free_preserved(&self) -> usize {
         self.blocks.with(|blocks| blocks.ledger.free_preserved())
     }
@@ -121,7 +121,7 @@ impl<const BLOCK_SIZE: usize> fmt::Debug for HeapMemory<BLOCK_SIZE> {
 }
 
 impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
-    /// Adds an extent for `wanted` blocks, or as many as there is memory for, but at least one.
+    /// Adds an extent for `wanted` blocks, or for as many as there is memory for, but at least one.
     fn grow(&mut self, wanted: usize) -> Result<(), AllocErrorKind> {
         if !self.extents.reserve_one() {
             return Err(AllocErrorKind::OutOfMemory);

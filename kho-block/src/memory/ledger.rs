@@ -1,4 +1,4 @@
-//! What each block of a memory is: free, owned or preserved.
+//! The states of a memory's blocks: free, owned or preserved.
 
 #[cfg(feature = "memfd")]
 use core::ops::Range;
@@ -7,26 +7,25 @@ use core::ops::RangeInclusive;
 use super::packed::Packed;
 use crate::error::{AllocErrorKind, ClaimErrorKind};
 
-/// How many blocks of a memory are free, owned and preserved.
+/// The number of a memory's blocks in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Blocks that can be allocated before the memory asks the system for more.
+    /// Number of blocks that can be allocated before the memory asks the system for more.
     pub free: usize,
-    /// Blocks that belong to a set.
+    /// Number of blocks that have an owner, such as a set.
     pub owned: usize,
-    /// Blocks that were handed over and wait to be claimed.
+    /// Number of blocks that were handed over and not yet claimed.
     pub preserved: usize,
-    /// Free blocks in holes of a file, without memory behind them. A block gets memory before it is
-    /// allocated.
+    /// Number of free blocks in holes of a file. Such a block gets memory before it is allocated.
     pub unbacked: usize,
 }
 
-/// What a block is.
+/// The state of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
-    /// Free, without memory behind it. All bits are 0, so a ledger of such blocks takes no memory
+    /// Free, in a hole of a file. All bits are 0, so a ledger of such blocks takes no memory
     /// either.
     #[cfg_attr(not(feature = "memfd"), allow(dead_code))] // the heap has no holes
     Unbacked,
@@ -61,12 +60,13 @@ impl Ledger {
         }
     }
 
-    /// Returns a ledger of `len` unbacked blocks, which may have been in use before. It takes
-    /// memory for those whose state changes.
+    /// Returns a ledger of `len` unbacked blocks, which may have been in use before. The ledger
+    /// takes memory only as states change.
     #[cfg(feature = "memfd")]
     pub(super) fn unbacked(len: usize) -> Result<Self, AllocErrorKind> {
         let states = Packed::zeros(len).ok_or(AllocErrorKind::OutOfMemory)?;
-        // The file's former holder may have left bytes after its end, too: no block is ever fresh.
+        // A former user may have left bytes even after the end of the file, so no block is ever
+        // fresh.
         Ok(Self { states, first_free: len, first_unbacked: 0, fresh: usize::MAX })
     }
 
@@ -82,7 +82,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns how many blocks there are.
+    /// Returns the number of blocks.
     pub(super) fn len(&self) -> usize {
         self.states.len()
     }
@@ -103,7 +103,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the first run of unbacked blocks, cut off after `most` of them.
+    /// Returns the first run of unbacked blocks, up to `most` of them.
     #[cfg(feature = "memfd")]
     pub(super) fn find_unbacked(&mut self, most: usize) -> Option<Range<usize>> {
         let found = self.states.find(State::Unbacked as u8, self.first_unbacked);
@@ -122,8 +122,8 @@ impl Ledger {
         self.states.find(State::Free as u8, self.first_free).is_some()
     }
 
-    /// Makes the free block with the lowest number owned. Returns its number, and whether it was
-    /// never given out before.
+    /// Makes the free block with the lowest number owned. Returns its number, and whether it is
+    /// fresh: never given out before.
     #[inline]
     pub(super) fn allocate(&mut self) -> Option<(usize, bool)> {
         let Some(number) = self.states.find(State::Free as u8, self.first_free) else {
@@ -183,14 +183,14 @@ impl Ledger {
         numbers.all(|number| self.is(number, State::Preserved))
     }
 
-    /// Frees every preserved block. Returns how many there were.
+    /// Frees every preserved block and returns their number.
     pub(super) fn free_preserved(&mut self) -> usize {
         let (freed, first) = self.states.change_all(State::Preserved as u8, State::Free as u8);
         self.first_free = self.first_free.min(first);
         freed
     }
 
-    /// Returns how many blocks are in each state.
+    /// Returns the number of blocks in each state.
     pub(super) fn usage(&self) -> Usage {
         let count = |state| self.states.count(state as u8);
         Usage {

@@ -1,4 +1,4 @@
-//! The lock of a memory: a mutex with the feature `std`, a cell without.
+//! The lock of a memory: a mutex with the feature `std`, and otherwise a cell.
 
 /// Exclusive access to a value behind a shared reference.
 pub(super) struct Lock<T>(Inner<T>);
@@ -13,13 +13,14 @@ impl<T> Lock<T> {
         Self(Inner::new(value))
     }
 
-    /// Calls `f` with the value, which nobody else can access meanwhile.
+    /// Calls `f` with exclusive access to the value.
     ///
     /// # Panics
-    /// Without the feature `std`: `f` locks the same value again. With it, this may deadlock.
+    /// Without the feature `std`, panics if `f` locks the same value again. With it, that may
+    /// deadlock.
     #[inline]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // What memories keep in a lock is valid after every step, so a panic leaves nothing broken.
+        // The values in these locks are valid after every step, so a panic leaves nothing broken.
         #[cfg(feature = "std")]
         let mut value = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[cfg(not(feature = "std"))]

@@ -3,7 +3,7 @@
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
-/// A vector of numbers from 0 to 3, of which a word holds 32.
+/// A vector of numbers from 0 to 3. A word holds 32 of them.
 ///
 /// # Invariants
 /// `words` has room for `len` numbers and no word more. The bits after the last number are 0.
@@ -31,7 +31,7 @@ impl Packed {
         Some(Self { words, len })
     }
 
-    /// Returns how many numbers there are.
+    /// Returns the number of elements.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -42,7 +42,7 @@ impl Packed {
         self.words.try_reserve(words - self.words.len())
     }
 
-    /// Appends `count` times `number`. The room must have been reserved.
+    /// Appends `number`, `count` times. Room must be reserved.
     pub(super) fn extend(&mut self, count: usize, number: u8) {
         let first = self.len;
         self.len += count;
@@ -71,14 +71,14 @@ impl Packed {
     #[inline]
     pub(super) fn change(&mut self, index: usize, from: u8, to: u8) {
         debug_assert_eq!(self.get(index), Some(from));
-        // Flipping the bits that differ makes the one number the other.
+        // Flipping the bits that differ turns one number into the other.
         self.words[index / PER_WORD] ^= (bits(from) ^ bits(to)) << shift(index);
     }
 
     /// Changes the number at `index` to `to` if it is `from`. Returns whether it was.
     #[inline]
     pub(super) fn change_if(&mut self, index: usize, from: u8, to: u8) -> bool {
-        // No number but 0 is found after the last one.
+        // After the last number all bits are 0, so only 0 is found there.
         let is_inside = from != 0 || index < self.len;
         match self.words.get_mut(index / PER_WORD) {
             Some(word) if is_inside && *word >> shift(index) & MASK == bits(from) => {
@@ -89,8 +89,8 @@ impl Packed {
         }
     }
 
-    /// Changes each number that is `from` to `to`. Returns how many there were, and a lower bound for
-    /// the index of the first one.
+    /// Changes each number that is `from` to `to`. Returns how many were changed, and a lower bound
+    /// for the index of the first one.
     pub(super) fn change_all(&mut self, from: u8, to: u8) -> (usize, usize) {
         let mut count = 0;
         let mut first = self.len;
@@ -105,7 +105,7 @@ impl Packed {
         (count, first)
     }
 
-    /// Returns the first index at or after `start` at which `number` is.
+    /// Returns the index of the first `number` at or after `start`.
     #[inline]
     pub(super) fn find(&self, number: u8, start: usize) -> Option<usize> {
         let first = start / PER_WORD;
@@ -124,7 +124,7 @@ impl Packed {
         None
     }
 
-    /// Returns how often `number` occurs.
+    /// Returns the number of times that `number` occurs.
     pub(super) fn count(&self, number: u8) -> usize {
         let in_words: usize =
             self.words.iter().map(|word| among(*word, number).count_ones() as usize).sum();
@@ -133,10 +133,10 @@ impl Packed {
     }
 }
 
-/// Returns the lower bit of each place in `word` at which `number` is.
+/// Returns the lower bit of each place in `word` that holds `number`.
 #[inline]
 const fn among(word: u64, number: u8) -> u64 {
-    // Both bits of a number that is equal are 0 here.
+    // If a number is equal, both of its bits are 0 here.
     let differs = word ^ (LOW_BITS * bits(number));
     !(differs | differs >> 1) & LOW_BITS
 }
@@ -147,7 +147,7 @@ const fn bits(number: u8) -> u64 {
     number as u64
 }
 
-/// Returns where in its word the number at `index` is.
+/// Returns the position, in bits, of the number at `index` in its word.
 #[inline]
 const fn shift(index: usize) -> usize {
     index % PER_WORD * BITS
@@ -157,7 +157,7 @@ const fn shift(index: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Compares with a vector of bytes after each change.
+    /// A packed vector that is compared with a vector of bytes after each change.
     struct Pair {
         packed: Packed,
         plain: Vec<u8>,
@@ -227,7 +227,7 @@ mod tests {
             (pair.plain[33], pair.plain[7]) = (to, to);
             pair.check();
         }
-        // What is past the end is no number, also where its bits are 0.
+        // There is no number past the end, even though the bits there are 0.
         for index in [40, 63, 64, usize::MAX] {
             assert!(!pair.packed.change_if(index, 0, 1));
         }

@@ -1,4 +1,4 @@
-//! Blocks in pages that the caller lends.
+//! A memory of pages that the caller lends.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::fmt;
@@ -23,15 +23,15 @@ mod split;
 pub use error::{PageError, PageErrorKind};
 pub use split::split_pages;
 
-/// Blocks in pages that the caller lends, at addresses of the caller's choice.
+/// A memory of pages that the caller lends, at addresses that the caller chooses.
 ///
-/// Use it to write a chain where something else expects it, such as in the memory of a paused
-/// guest. [`split_pages`] takes single pages out of such memory.
+/// Use it to write a chain at given addresses, such as in the memory of a paused guest.
+/// [`split_pages`] splits single pages off such memory.
 ///
-/// Pages are allocated in the order in which they were [added as free](Self::add_free); a page that
-/// is freed comes after all others. Pages that were [added as preserved](Self::add_preserved) can
-/// be read, claimed and rewritten. Dropping the memory ends the loan, and what was written stays in
-/// the pages.
+/// Pages are allocated in the order in which they were [added as free](Self::add_free). A page that
+/// is freed goes to the end of the queue. Pages that were [added as preserved](Self::add_preserved)
+/// can be read, claimed and rewritten. Dropping the memory ends the loan. The pages keep what was
+/// written to them.
 ///
 /// `Send` and `Sync` with the feature `std`.
 ///
@@ -59,7 +59,7 @@ pub use split::split_pages;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A page has to live as long as the memory it is lent to:
+/// A page must outlive the memory that it is lent to:
 ///
 /// ```compile_fail,E0597
 /// use kho_block::{PageMemory, PhysAddr};
@@ -76,19 +76,20 @@ pub use split::split_pages;
 /// ```
 pub struct PageMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     pages: Lock<Pages>,
-    /// Pages are added through `&self`, so a memory must not pass for one of a shorter life.
+    /// Pages are added through `&self`, so a memory must not be taken for one with a shorter
+    /// lifetime.
     loans: PhantomData<Invariant<'a>>,
 }
 
-/// Takes the bytes of a page and gives them back, which makes the lifetime invariant.
+/// A function type that makes the lifetime invariant.
 type Invariant<'a> = fn(&'a mut [u8]) -> &'a mut [u8];
 
 /// # Invariants
-/// Both maps have every page. `free` has the free ones, and room for all.
+/// Both maps have every page. `free` has the free ones, and capacity for all.
 struct Pages {
     by_addr: BTreeMap<PhysAddr, Page>,
     by_pointer: BTreeMap<NonZeroUsize, PhysAddr>,
-    /// The page to allocate next is first.
+    /// The free pages, in the order in which they are allocated.
     free: VecDeque<PhysAddr>,
 }
 
@@ -96,7 +97,7 @@ struct Pages {
 ///
 /// # Invariants
 /// The pointer came from a `&mut [u8]` of a block's length, aligned to 16 and borrowed for as long
-/// as the memory lives. No other page came from the same one.
+/// as the memory lives. No other page came from the same slice.
 #[derive(Clone, Copy)]
 struct Page {
     base: NonNull<u8>,
@@ -124,7 +125,7 @@ impl PageMemory<'_> {
 impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
     /// Returns a memory without pages, for blocks of `BLOCK_SIZE` bytes.
     ///
-    /// A size that blocks can't have does not compile:
+    /// A size that is not a valid block size does not compile:
     ///
     /// ```compile_fail,E0080
     /// let memory = kho_block::PageMemory::<{ 128 << 20 }>::new_with_block_size();
@@ -137,21 +138,21 @@ impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
         Self { pages: Lock::new(pages), loans: PhantomData }
     }
 
-    /// Adds a page to allocate, after those that were added before.
+    /// Adds a free page, which is allocated after all pages that are already free.
     ///
-    /// Allocating the page overwrites what is in it.
+    /// Allocating the page overwrites its contents.
     ///
     /// # Errors
-    /// No block can be at this address, the memory has a page there already, or the bytes do not
-    /// have the length or the alignment of a block.
+    /// Returns an error if no block can be at the address, if the memory already has a page there,
+    /// or if the bytes do not have the length or the alignment of a block.
     pub fn add_free(&self, addr: PhysAddr, page: &'a mut [u8]) -> Result<(), PageError> {
         self.add(addr, page, State::Free)
     }
 
-    /// Adds a page with something in it: a block to claim, or bytes to read.
+    /// Adds a preserved page, which holds a block to claim or bytes to read.
     ///
     /// # Errors
-    /// As for [`add_free`](Self::add_free).
+    /// Returns an error in the same cases as [`add_free`](Self::add_free).
     pub fn add_preserved(&self, addr: PhysAddr, page: &'a mut [u8]) -> Result<(), PageError> {
         self.add(addr, page, State::Preserved)
     }
@@ -187,7 +188,7 @@ impl<'a, const BLOCK_SIZE: usize> PageMemory<'a, BLOCK_SIZE> {
         })
     }
 
-    /// Returns how many pages are free, owned and preserved.
+    /// Returns the number of pages that are free, owned and preserved.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.pages.with(|pages| {
@@ -233,7 +234,7 @@ impl Pages {
         }
     }
 
-    /// Makes an owned page free, to be allocated after all others.
+    /// Makes an owned page free and puts it at the end of the queue.
     fn free(&mut self, block: NonNull<u8>) {
         let addr = self.release(block, State::Free);
         self.free.push_back(addr);

@@ -4,14 +4,14 @@ use core::ops::RangeInclusive;
 use std::fs;
 use std::sync::OnceLock;
 
-/// The sizes of huge pages in bytes that a file may grow by. Where pages have 64 KiB, a huge page
-/// has 512 MiB, which is too much.
+/// Sizes of huge pages that a file may grow by, in bytes. If pages have 64 KiB, a huge page has 512
+/// MiB, which is too much.
 const USABLE: RangeInclusive<usize> = 64 << 10..=32 << 20;
 
-/// Returns the size in bytes of the huge pages that the kernel makes of small ones: 2 MiB where
-/// pages have 4 KiB, 32 MiB where they have 16 KiB.
+/// Returns the size in bytes of the kernel's transparent huge pages: 2 MiB if pages have 4 KiB, 32
+/// MiB if they have 16 KiB.
 ///
-/// Returns `None` if the kernel makes none, or if they are too large for a file to grow by.
+/// Returns `None` if the kernel has none, or if they are too large for a file to grow by.
 ///
 /// # References
 ///
@@ -26,7 +26,7 @@ pub(super) fn huge_page_size() -> Option<usize> {
 }
 
 /// Returns the size of the machine's pages in bytes: sysconf(3).
-// Not by rustix, which reads the auxiliary vector, and valgrind hides it.
+// Not by rustix, which reads the auxiliary vector: valgrind hides it.
 #[cfg(feature = "memfd")]
 pub(super) fn page_size() -> usize {
     // SAFETY: the call reads a constant of the system.

@@ -1,4 +1,4 @@
-//! Pointers to a memory, which are memories themselves.
+//! The memory traits for references, `Rc` and `Arc`.
 
 use core::ptr::NonNull;
 

@@ -1,4 +1,4 @@
-//! Borrowed memory in one piece, which needs no allocator.
+//! A borrowed slice as a memory, which needs no allocator.
 
 use core::fmt;
 
@@ -7,9 +7,9 @@ use crate::abi::{DEFAULT_BLOCK_SIZE, assert_block_size};
 use crate::addr::PhysAddr;
 use crate::error::{ReadError, ReadErrorKind};
 
-/// Borrowed bytes in one piece, such as a dump, a mapping, or a file that was read.
+/// A memory in one borrowed slice, such as a dump, a mapping, or a file that was read.
 ///
-/// [`DumpMemory`](crate::DumpMemory) is for several pieces.
+/// For several pieces, use [`DumpMemory`](crate::DumpMemory).
 ///
 /// ```
 /// use kho_block::{PhysAddr, ReadMemory, SliceMemory};
@@ -28,8 +28,7 @@ pub struct SliceMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
 }
 
 impl<'a> SliceMemory<'a> {
-    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of 4
-    /// KiB.
+    /// Returns a memory with the contents `bytes` from address `base` on, and blocks of 4 KiB.
     #[must_use]
     pub const fn new(base: PhysAddr, bytes: &'a [u8]) -> Self {
         Self::new_with_block_size(base, bytes)
@@ -37,7 +36,7 @@ impl<'a> SliceMemory<'a> {
 }
 
 impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
-    /// Returns a memory of `bytes`, of which the first is at the address `base`, with blocks of
+    /// Returns a memory with the contents `bytes` from address `base` on, and blocks of
     /// `BLOCK_SIZE` bytes.
     #[must_use]
     pub const fn new_with_block_size(base: PhysAddr, bytes: &'a [u8]) -> Self {
@@ -46,7 +45,7 @@ impl<'a, const BLOCK_SIZE: usize> SliceMemory<'a, BLOCK_SIZE> {
     }
 }
 
-// Without the bytes, which may be many.
+// Without the bytes, since there may be many.
 impl<const BLOCK_SIZE: usize> fmt::Debug for SliceMemory<'_, BLOCK_SIZE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SliceMemory")

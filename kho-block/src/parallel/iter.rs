@@ -16,10 +16,10 @@ use crate::raw::{BlockTable, ChunksMut};
 /// A parallel iterator over entries in order. Made by
 /// [`Entries::par_iter`](crate::Entries::par_iter).
 ///
-/// Each thread gets a range of entries. Folds (`for_each`, `sum`, `reduce`, …) run over a slice at
-/// a time.
+/// Each thread gets a range of entries. Folds (`for_each`, `sum`, `reduce`, …) loop over one slice
+/// at a time.
 ///
-/// Threads have to be able to share the entries. They need not share the memory.
+/// Entries must be `Sync`. The memory need not be.
 ///
 /// ```compile_fail,E0599
 /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, EntryLayout, HeapMemory};
@@ -40,12 +40,12 @@ use crate::raw::{BlockTable, ChunksMut};
 /// ```
 pub struct ParIter<'a, T, M>(pub(super) EntryRange<'a, T, M>);
 
-/// A parallel iterator over blocks: the entries of each as a slice. Made by
+/// A parallel iterator over entries block by block, each block as a slice. Made by
 /// [`Entries::par_chunks`](crate::Entries::par_chunks).
 pub struct ParChunks<'a, T, M>(pub(super) BlockRange<'a, T, M>);
 
-/// A parallel iterator over blocks: the entries of each as a slice, to change them in place. Made
-/// by [`BlockSet::par_chunks_mut`](crate::BlockSet::par_chunks_mut).
+/// A parallel iterator over entries block by block, each block as a mutable slice. Made by
+/// [`BlockSet::par_chunks_mut`](crate::BlockSet::par_chunks_mut).
 pub struct ParChunksMut<'a, T, M>(pub(super) BlockRangeMut<'a, T, M>);
 
 /// A range of entries, by index.
@@ -74,7 +74,7 @@ impl<'a, T: Entry + Sync, M: ReadMemory> Producer for EntryRange<'a, T, M> {
         (Self { table, range: range.start..middle }, Self { table, range: middle..range.end })
     }
 
-    /// Slice by slice: what the folder does for each entry is then a loop without blocks.
+    /// Folds slice by slice, so that the inner loop does not deal with blocks.
     fn fold_with<F: Folder<Self::Item>>(self, mut folder: F) -> F {
         for slice in Slices::between(self.table, self.range) {
             folder = folder.consume_iter(slice);
@@ -132,7 +132,7 @@ impl<'a, T: Entry + Send + Sync, M: BlockMemory> Producer for BlockRangeMut<'a, 
     }
 }
 
-/// Implements a parallel iterator by the producer that it holds.
+/// Implements a parallel iterator with the producer that it holds.
 macro_rules! parallel_iterator {
     ($name:ident, Item = $item:ty, T: $($entry:ident)&+, M: $memory:ident) => {
         impl<'a, T: $($entry +)+, M: $memory> ParallelIterator for $name<'a, T, M> {

@@ -1,4 +1,4 @@
-//! Writing on several threads.
+//! Writing a set on several threads.
 
 use core::iter;
 use core::slice;
@@ -13,14 +13,14 @@ use crate::raw::Slots;
 use crate::set::{BlockSet, Writer};
 
 impl<T: Entry + Send + Sync, M: BlockMemory> BlockSet<T, M> {
-    /// Appends all entries of a parallel iterator, or none, written by several threads. See
+    /// Appends all entries of a parallel iterator, written by several threads, or none. See
     /// [`Writer::par_extend`].
     ///
     /// # Errors
-    /// The set can't grow by as many entries; it has not changed.
+    /// Returns an error if the set can't grow by as many entries. The set has not changed.
     ///
     /// # Panics
-    /// As for [`Writer::par_extend`].
+    /// Panics in the same cases as [`Writer::par_extend`].
     pub fn par_extend<I>(&mut self, entries: I) -> Result<(), ReserveError>
     where
         I: IntoParallelIterator<Item = T, Iter: IndexedParallelIterator>,
@@ -30,11 +30,11 @@ impl<T: Entry + Send + Sync, M: BlockMemory> BlockSet<T, M> {
 }
 
 impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
-    /// Appends all entries of a parallel iterator, or none.
+    /// Appends all entries of a parallel iterator, written by several threads, or none.
     ///
-    /// Several threads write the entries, in their order. When all are written, this thread
-    /// publishes block after block. What was pushed before is published first. No block is
-    /// allocated if the [capacity](BlockSet::capacity) is enough.
+    /// The entries keep their order. When all are written, this thread publishes them block by
+    /// block. What was pushed before is published first. No block is allocated if the
+    /// [capacity](BlockSet::capacity) is enough.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -55,11 +55,11 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     /// ```
     ///
     /// # Errors
-    /// The set can't grow by as many entries. What was pushed before stays.
+    /// Returns an error if the set can't grow by as many entries. What was pushed before stays.
     ///
     /// # Panics
-    /// The iterator panics, or returns more or fewer entries than it said. Then none of them
-    /// becomes part of the set; the blocks that were reserved for them stay with it.
+    /// Panics if the iterator panics, or if it returns more or fewer entries than it said. Then
+    /// none of them becomes part of the set, and the blocks for them stay reserved.
     pub fn par_extend<I>(&mut self, entries: I) -> Result<(), ReserveError>
     where
         I: IntoParallelIterator<Item = T, Iter: IndexedParallelIterator>,
@@ -75,11 +75,11 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     }
 }
 
-/// The message of the panic over a parallel iterator that returns too many entries.
+/// Message of the panic when a parallel iterator returns too many entries.
 const TOO_MANY: &str = "the parallel iterator returned more entries than it said";
 
-/// Fills slots, and counts them. Panics over too many entries, so if the count is right, each slot
-/// was filled.
+/// Fills slots and counts them. Panics if there are too many entries, so if the count is right,
+/// every slot was filled.
 struct Fill<'a, T, M>(Slots<'a, T, M>);
 
 impl<'a, T: Entry + Send + Sync, M: BlockMemory> Consumer<T> for Fill<'a, T, M> {
@@ -107,7 +107,7 @@ struct FillFolder<'a, T, M> {
     run: slice::IterMut<'a, T>,
     /// The slots after them.
     rest: Slots<'a, T, M>,
-    /// How many slots there were at first.
+    /// The number of slots at the start.
     count: usize,
 }
 
@@ -119,8 +119,8 @@ impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
     }
 
     fn consume_iter<I: IntoIterator<Item = T>>(self, entries: I) -> Self {
-        // Apart from each other: a reference to `rest` leaves the loop, and the others are to stay
-        // in registers.
+        // Taken apart: a reference to `rest` leaves the loop, and the other fields should stay in
+        // registers.
         let Self { mut run, mut rest, count } = self;
         entries.into_iter().for_each(|entry| {
             let slot = match run.next() {
@@ -145,7 +145,7 @@ impl<T: Entry, M: BlockMemory> Folder<T> for FillFolder<'_, T, M> {
     }
 }
 
-/// Returns the next slot, and those after it in its block.
+/// Returns the next slot, and the slots after it in its block.
 // Out of line, since it is rare.
 #[cold]
 #[inline(never)]
@@ -157,7 +157,7 @@ fn next_block<'a, T: Entry, M: BlockMemory>(
     (first, run)
 }
 
-/// Adds up how many slots were filled.
+/// Adds up the numbers of filled slots.
 struct Sum;
 
 impl Reducer<usize> for Sum {

@@ -1,4 +1,4 @@
-//! Writing behind the published entries of an owned chain.
+//! Appending to an owned chain.
 
 use core::ptr::NonNull;
 use core::slice;
@@ -10,16 +10,16 @@ use crate::entry::Entry;
 use crate::error::{PushError, PushErrorKind, ReserveError};
 use crate::memory::BlockMemory;
 
-/// A limit of blocks that lets no chain grow.
+/// A block limit that lets no chain grow.
 const NO_GROWTH: usize = 0;
 
 /// Appends entries to a chain. Publishes a block when it begins the next one, and on drop.
 ///
 /// # Invariants
 /// - **A1** While a block is open, `first <= next <= end`, where `first` is the first slot of the
-///   block at `position` and `end` is `COUNT_PER_BLOCK` slots behind it; the slots before `next`
-///   are written. The block is the last linked one, or the spare one after it, so the slots from
-///   the published count on are this value's to write.
+///   block at `position` and `end` is `COUNT_PER_BLOCK` slots after it; the slots before `next` are
+///   written. The block is the last linked one, or the spare one after it, so the slots from the
+///   published count on are this value's to write.
 /// - **A2** While none is open, `next == end`.
 pub(crate) struct Appender<'s, T: Entry, M: BlockMemory> {
     next: NonNull<T>,
@@ -37,7 +37,7 @@ unsafe impl<T: Entry + Send + Sync, M: BlockMemory + Send> Send for Appender<'_,
 impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
     const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
-    /// Returns an appender that starts behind the last entry.
+    /// Returns an appender that starts after the last entry.
     #[inline]
     pub(crate) fn new(chain: &'s mut OwnedChain<T, M>) -> Self {
         let dangling = NonNull::dangling();
@@ -46,7 +46,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         appender
     }
 
-    /// Writes `entry` behind the last. Where no reserved block has room, the chain grows up to
+    /// Writes `entry` after the last entry. If no reserved block has room, the chain grows up to
     /// `limit` blocks.
     #[inline]
     pub(crate) fn push(&mut self, entry: T, limit: usize) -> Result<(), PushError<T>> {
@@ -59,7 +59,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Writes an entry behind the last, if a reserved block has room.
+    /// Writes `entry` after the last entry, if a reserved block has room.
     #[inline]
     pub(crate) fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
         match self.find_room(NO_GROWTH) {
@@ -71,7 +71,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Writes the entry that `make` returns behind the last, once there is room for it. Where no
+    /// Finds room for an entry, then writes the one that `make` returns after the last entry. If no
     /// reserved block has room, the chain grows up to `limit` blocks.
     #[inline]
     pub(crate) fn push_with(
@@ -90,9 +90,9 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         if self.next == self.end { self.open_next(limit) } else { Ok(()) }
     }
 
-    /// Writes the entry that `make` returns. There is a slot for it.
-    // The slot is known before the entry is made, so where `make` is inlined, the entry is made in
-    // the slot.
+    /// Writes the entry that `make` returns to the next slot, which must exist.
+    // The slot is known before the entry is made, so if `make` is inlined, the entry is made in the
+    // slot.
     #[inline(always)]
     fn write(&mut self, make: impl FnOnce() -> T) {
         debug_assert!(self.next != self.end);
@@ -103,7 +103,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         self.next = unsafe { slot.add(1) };
     }
 
-    /// Copies as many entries as the reserved blocks have room for. Returns how many.
+    /// Copies as many entries as the reserved blocks have room for. Returns their number.
     pub(crate) fn push_slice(&mut self, entries: &[T]) -> usize {
         let copying = Copying::begin(size_of_val(entries));
         let mut rest = entries;
@@ -115,9 +115,9 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         entries.len() - rest.len()
     }
 
-    /// Returns how many entries fit in the open block.
+    /// Returns the number of entries that still fit in the open block.
     fn room(&self) -> usize {
-        // SAFETY: both point into the open block, `next` not behind `end` (A1).
+        // SAFETY: both point into the open block, `next` not after `end` (A1).
         unsafe { self.end.offset_from(self.next) }.unsigned_abs()
     }
 
@@ -133,8 +133,8 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         unsafe { slice::from_raw_parts_mut(slots.as_ptr(), count) }
     }
 
-    /// Publishes the open block and opens the first spare one, which is a new one if there is none
-    /// and the chain may grow. If it returns `Ok` there is room.
+    /// Publishes the open block and opens the first spare one, allocating one if there is none and
+    /// the chain may grow. If it returns `Ok`, there is room.
     #[inline]
     fn open_next(&mut self, limit: usize) -> Result<(), ReserveError> {
         let first = publish_and_find_spare(self.chain, self.position, self.written(), limit)?;
@@ -143,7 +143,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         Ok(())
     }
 
-    /// Opens the last linked block, if there is one, behind its entries.
+    /// Opens the last linked block, if there is one, after its entries.
     #[inline]
     pub(super) fn open_last(&mut self) {
         let table = &self.chain.table;
@@ -153,8 +153,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Opens the block at `position`, whose first slot is `first`, and of which `written` slots
-    /// are.
+    /// Opens the block at `position`, whose first slot is `first`, after the first `written` slots.
     #[inline]
     fn open(&mut self, position: usize, first: NonNull<T>, written: usize) {
         assert!(written <= Self::PER_BLOCK, "more entries than fit in a block");
@@ -166,7 +165,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         self.end = unsafe { first.add(Self::PER_BLOCK) };
     }
 
-    /// Makes all that was written part of the chain.
+    /// Makes all written entries part of the chain.
     #[inline]
     pub(crate) fn publish(&mut self) {
         let written = self.written();
@@ -175,7 +174,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Returns how many slots of the open block are written.
+    /// Returns the number of written slots in the open block.
     #[inline]
     fn written(&self) -> usize {
         let Some(first) = self.first else { return 0 };
@@ -183,7 +182,7 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         unsafe { self.next.offset_from(first) }.unsigned_abs()
     }
 
-    /// Returns how many entries the chain will have once all is published.
+    /// Returns the number of entries in the chain once all are published.
     pub(crate) fn len(&self) -> usize {
         match self.first {
             Some(_) => self.chain.start(self.position) + self.written(),
@@ -191,28 +190,28 @@ impl<'s, T: Entry, M: BlockMemory> Appender<'s, T, M> {
         }
     }
 
-    /// Drops the entries that were not published, then removes all from `len` on.
+    /// Drops the unpublished entries, then removes all entries from index `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.close();
         self.chain.truncate(len);
         self.open_last();
     }
 
-    /// Drops the entries that were not published.
+    /// Drops the unpublished entries.
     pub(super) fn close(&mut self) {
         // INVARIANT (A2): no block is open.
         self.first = None;
         self.end = self.next;
     }
 
-    /// Returns the chain, with what was published.
+    /// Returns the chain, which has only the published entries.
     pub(crate) fn chain(&mut self) -> &mut OwnedChain<T, M> {
         self.chain
     }
 }
 
 /// Publishes `written` entries, if any, of the block at `position`. Returns the first slot of the
-/// first spare block, which is a new one if there is none and the chain may grow.
+/// first spare block, allocating one if there is none and the chain may grow.
 // Out of line, since it is rare. Not a method of the appender, whose fields stay in registers only
 // as long as no reference to it leaves the loop around `push`.
 #[cold]
@@ -234,7 +233,8 @@ fn publish_and_find_spare<T: Entry, M: BlockMemory>(
 }
 
 impl<T: Entry, M: BlockMemory> Drop for Appender<'_, T, M> {
-    // Inlined also where a panic unwinds, which is another reference that would leave the loop.
+    // Inlined into unwinding code too: a call there would be another reference that leaves the
+    // loop.
     #[inline(always)]
     fn drop(&mut self) {
         self.publish();

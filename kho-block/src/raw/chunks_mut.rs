@@ -1,4 +1,4 @@
-//! Entries block by block, to change them in place.
+//! Iterating over mutable entries block by block.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -9,12 +9,12 @@ use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// An iterator over the blocks of a set: the entries of each as a slice, to change them in place.
-/// Made by [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
+/// An iterator over the entries of a set block by block, each block as a mutable slice. Made by
+/// [`BlockSet::chunks_mut`](crate::BlockSet::chunks_mut).
 ///
 /// # Invariants
-/// The chain that `table` is in is borrowed exclusively for `'a`, and no block whose position is
-/// in `positions` has been given out, or is in those of another value.
+/// The chain that `table` is in is borrowed exclusively for `'a`, and no block whose position is in
+/// `positions` has been given out or is in the `positions` of another value.
 pub struct ChunksMut<'a, T, M> {
     table: &'a BlockTable<T, M>,
     positions: Range<usize>,
@@ -39,7 +39,7 @@ impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
         (front, Self { table, positions: middle..positions.end, borrow })
     }
 
-    /// Returns the entries of the block at a position that was just taken out of `positions`.
+    /// Returns the entries of the block at `position`, which was just taken out of `positions`.
     fn chunk(&mut self, position: usize) -> &'a mut [T] {
         debug_assert!(!self.positions.contains(&position));
         let first = self.table.first_slot(position);

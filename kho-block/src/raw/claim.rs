@@ -12,13 +12,13 @@ use crate::error::{ClaimError, ClaimErrorKind, RestoreError, RestoreErrorKind};
 use crate::memory::{BlockMemory, ClaimVisitor};
 use crate::walk::{ChainCheck, exact_error};
 
-/// How many blocks ahead a claim prefetches a header. Memories give blocks out in the order of their
-/// addresses, and a set links them in that order.
+/// Number of blocks ahead at which a header is prefetched. Memories allocate blocks in the order of
+/// their addresses, and a set links them in that order.
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     /// Claims every block of the chain, checking each. After an error none is claimed, and nobody
-    /// saw that any was.
+    /// saw one claimed.
     pub(crate) fn claim(memory: M, head: SetHead<T>, limit: usize) -> Result<Self, RestoreError> {
         let mut chain = Self::new(memory);
         let Self { table, memory } = &mut chain;
@@ -44,8 +44,8 @@ struct Claim<'a, T, M> {
 }
 
 impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
-    /// Checks the address of a block and makes room for it in the table, before the block is claimed.
-    /// So nothing can fail between the claim and the table.
+    /// Checks the address of a block and makes room for it in the table before the block is
+    /// claimed, so that nothing can fail between the claim and the table.
     #[inline]
     fn prepare(&mut self, addr: PhysAddr) -> Result<(), RestoreError> {
         self.check.enter(addr)?;
@@ -55,8 +55,8 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
         }
     }
 
-    /// Adds a block that was claimed to the table, then checks it. Returns the address of the next
-    /// block, prepared for its claim, or null at the end.
+    /// Adds a claimed block to the table, then checks it. Returns the address of the next block,
+    /// prepared for its claim, or null at the end.
     #[inline]
     fn add(&mut self, addr: PhysAddr, block: NonNull<u8>) -> Result<PhysAddr, RestoreError> {
         let position = self.check.position();
@@ -64,8 +64,8 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
         // this chain's alone (G2). A `ChainCheck` lets no more blocks pass than can be counted.
         unsafe { self.table.push_block(block) };
         prefetch(block.as_ptr().wrapping_add(BLOCKS_AHEAD * M::BLOCK_SIZE));
-        // SAFETY: the block is valid for reads (G1). Not by way of the table: storing and loading
-        // the pointer would lengthen the chase.
+        // SAFETY: the block is valid for reads (G1). Not through the table: storing and loading the
+        // pointer would slow the pointer chase.
         let header = unsafe { read_header(block) };
         let info = self.check.leave(addr, header)?;
         let out_of_memory = RestoreError { addr, position, kind: RestoreErrorKind::OutOfMemory };
@@ -76,7 +76,7 @@ impl<T: Entry, M: BlockMemory> Claim<'_, T, M> {
         Ok(info.next)
     }
 
-    /// Returns the error of the block where the fault shows. As long as all blocks are owned, their
+    /// Returns the error of the block where the fault shows. All blocks are still owned, so their
     /// links can be followed.
     #[inline]
     fn exact_error(&self, error: RestoreError) -> RestoreError {

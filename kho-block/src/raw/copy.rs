@@ -1,12 +1,12 @@
-//! Copying entries into slots, fast, and in its place among the stores around it.
+//! Copying entries into slots: fast, and ordered with the stores around it.
 //!
 //! Up to [`LARGE`] bytes, entries are copied by `memcpy`, a [piece](PIECE) at a time. The pieces
-//! are small since glibc hands copies of 2 KiB and more to the processor (`rep movsb`), which is
-//! slow when the target does not begin a cache line, as entries never do.
+//! are small since glibc copies 2 KiB and more with `rep movsb`, which is slow if the target is not
+//! aligned to a cache line, as entries never are.
 //!
-//! More bytes than that do not fit in the caches anyway, and a plain copy would push out whatever
-//! is in them, and fetch each line of the target only to overwrite it. So they are *streamed*:
-//! stored past the caches, whole lines at a time.
+//! More bytes than that do not fit in the caches anyway. A plain copy would evict what is in them,
+//! and would fetch each line of the target only to overwrite it. So they are *streamed*: stored
+//! past the caches, a whole line at a time.
 //!
 //! ```text
 //!  target:      ┌──────┬─────────────────────────────┬──────┐
@@ -15,11 +15,11 @@
 //!                memcpy   16 bytes at a time, streamed memcpy
 //! ```
 //!
-//! Streaming has a price in order. On x86-64 all stores are seen in the order of the program but
-//! streamed ones: another process may see them before an older store, the one that cut off the very
-//! slots that they fill, and after a younger one, the one that publishes those slots. Either would
-//! break I3, and the release stores that keep plain stores in order do nothing for streamed ones. A
-//! fence (`sfence`) does. So there is one before the first streamed copy and one after each:
+//! Streaming gives up order. On x86-64 all stores but streamed ones are seen in program order.
+//! Another process may see a streamed store before an older store, such as the one that cut off the
+//! slots it fills, or after a younger one, such as the one that publishes them. Either would break
+//! I3. The release stores that keep plain stores in order do not order streamed ones, but a fence
+//! (`sfence`) does. So there is one before the first streamed copy and one after each:
 //!
 //! ```text
 //!  unlink the slots;  sfence;  stream into the slots;  sfence;  publish the slots
@@ -30,14 +30,14 @@ use crate::entry::Entry;
 /// From this many bytes on, a copy is streamed.
 const LARGE: usize = 16 << 20;
 
-/// How many bytes are copied at a time if the copy is not streamed.
+/// Number of bytes copied at a time by a copy that is not streamed.
 const PIECE: usize = 1024;
 
 /// From this many bytes on, glibc's `memcpy` and `memset` may stream too, without a fence before it
 /// (`minimum_non_temporal_threshold`, `sysdeps/x86/dl-cacheinfo.h`).
 const LARGE_IN_LIBC: usize = 16 << 10;
 
-/// The way in which slices are copied into slots.
+/// How slices are copied into slots.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Copying {
     InPieces,
@@ -45,8 +45,8 @@ pub(super) enum Copying {
 }
 
 impl Copying {
-    /// Chooses the way for `len` bytes in all. What was stored before the call is seen before what
-    /// is copied after it.
+    /// Chooses how to copy `len` bytes in all. Earlier stores are seen before the bytes that are
+    /// copied after this call.
     #[inline]
     pub(super) fn begin(len: usize) -> Self {
         if len < LARGE {
@@ -56,8 +56,8 @@ impl Copying {
         Self::Streamed
     }
 
-    /// Copies entries to slots, of which there are as many. What is stored after the call is seen
-    /// after the copy, if by a release store.
+    /// Copies entries to the same number of slots. A release store after the call is seen after the
+    /// copy.
     #[inline]
     pub(super) fn copy_into<T: Entry>(self, slots: &mut [T], entries: &[T]) {
         match self {
@@ -79,8 +79,8 @@ const fn max(one: usize, other: usize) -> usize {
     if one > other { one } else { other }
 }
 
-/// Orders what was stored before the call before what the C library stores after it, in blocks of
-/// `block_size` bytes. Does nothing unless they are larger than pages of x86-64.
+/// Orders earlier stores before later ones of the C library in blocks of `block_size` bytes. Does
+/// nothing unless blocks are larger than the pages of x86-64.
 #[inline]
 pub(super) fn begin_in_libc(block_size: usize) {
     if block_size > LARGE_IN_LIBC {
@@ -98,7 +98,7 @@ fn fence() {
     }
 }
 
-/// Copies bytes past the caches, where the processor can. There are as many in both slices.
+/// Copies bytes past the caches. Both slices have the same length.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
 fn stream(to: &mut [u8], from: &[u8]) {
     use core::arch::x86_64::{__m128i, _mm_stream_si128};

@@ -1,12 +1,13 @@
-//! What a table lends to those who read: the type only. `entries.rs` has its methods.
+//! The type `Entries`, a read-only view of a table. Its methods are in `entries.rs`.
 
 use core::ptr;
 
 use super::table::BlockTable;
 
-/// The entries of a set, to read: what [`BlockSet`] and [`SetView`] both dereference to.
+/// The entries of a set, for reading. [`BlockSet`] and [`SetView`] dereference to it.
 ///
-/// Entries are read by index, by block, by range and by iteration. Nothing here fails or allocates.
+/// Entries are read by index, by block, by range and by iteration. No method allocates or returns
+/// an error.
 ///
 /// [`BlockSet`]: crate::BlockSet
 /// [`SetView`]: crate::SetView

@@ -1,4 +1,4 @@
-//! The header of a block: copied out of any block, stored to in one that is owned.
+//! Access to the header of a block.
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -6,8 +6,8 @@ use core::sync::atomic::AtomicU64;
 
 use crate::abi::BlockHeader;
 
-/// The header of an owned block, whose words are stored one by one: a reader sees each as it was
-/// before or after (I3).
+/// The header of an owned block. Each word is stored atomically: a reader sees the old value or the
+/// new one (I3).
 #[repr(C)]
 pub(super) struct AtomicHeader {
     pub(super) next: AtomicU64,
@@ -23,7 +23,7 @@ const _: () = {
 /// Returns a copy of a block's header.
 ///
 /// # Safety
-/// The block is valid for reads.
+/// The block must be valid for reads.
 #[inline]
 pub(super) unsafe fn read_header(block: NonNull<u8>) -> BlockHeader {
     // SAFETY: a block starts with 16 bytes of header, which the caller promises may be read.

@@ -1,4 +1,4 @@
-//! A chain in memory that lends its blocks.
+//! A chain whose blocks are borrowed.
 
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -62,7 +62,7 @@ impl<'m, T: Entry, M: StableMemory> LentChain<'m, T, M> {
         let error = |kind| RestoreError { addr, position, kind };
         let block: &'m [u8] =
             memory.lend(addr, M::BLOCK_SIZE).map_err(|failed| error(failed.kind.into()))?;
-        // Anyone may implement the trait, so its word is not taken for the length.
+        // The trait is safe to implement, so the length is not trusted.
         if block.len() != M::BLOCK_SIZE {
             return Err(error(RestoreErrorKind::Failed));
         }

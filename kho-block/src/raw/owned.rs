@@ -1,7 +1,7 @@
 //! A chain of blocks that this process owns: grow, link, cut, free, hand over.
 //!
-//! The order of stores keeps I3. Each function that stores to a header says which states a reader
-//! can see.
+//! The order of stores keeps I3. Each function that stores to a header names the states that a
+//! reader can see.
 
 use core::iter;
 use core::mem;
@@ -18,7 +18,7 @@ use crate::entry::Entry;
 use crate::error::{ReserveError, ReserveErrorKind};
 use crate::memory::BlockMemory;
 
-/// A table whose blocks belong to this value, with the memory they came from.
+/// A table that owns its blocks, with the memory they came from.
 ///
 /// # Invariants
 /// Every block in the table, linked or spare, is owned by this value alone: it came from `memory`
@@ -45,12 +45,12 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         Self { table: BlockTable::empty(), memory }
     }
 
-    /// Returns the memory the blocks are in.
+    /// Returns the memory that the blocks are in.
     pub(crate) const fn memory(&self) -> &M {
         &self.memory
     }
 
-    /// Returns how many entries the blocks have room for, those that are published included.
+    /// Returns the number of entries that the blocks have room for, including published ones.
     pub(crate) fn capacity(&self) -> usize {
         let spare = self.table.block_count() - self.linked();
         let free_in_last = match self.linked().checked_sub(1) {
@@ -60,7 +60,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         self.len() + free_in_last + spare * Self::PER_BLOCK
     }
 
-    /// Adds spare blocks until `additional` more entries fit, or none at all.
+    /// Adds all the spare blocks that `additional` more entries need, or none.
     pub(crate) fn try_reserve(
         &mut self,
         additional: usize,
@@ -98,10 +98,10 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         self.free_spare_after(0);
     }
 
-    /// Frees spare blocks, last one first, until the table has `keep` blocks.
+    /// Frees spare blocks, the last one first, until the table has `keep` blocks.
     fn free_spare_after(&mut self, keep: usize) {
         let Self { table, memory } = self;
-        // Most often there are none, and the memory need not be asked.
+        // Most often there are none, and the memory's lock is not needed.
         if table.block_count() <= keep.max(table.linked()) {
             return;
         }
@@ -111,7 +111,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         unsafe { memory.free(last_first) };
     }
 
-    /// Keeps the first `len` entries. The blocks that become empty stay as spare blocks.
+    /// Keeps the first `len` entries. Emptied blocks become spare.
     ///
     /// The tail is unlinked first, then the last count is lowered. A reader sees the old chain, a
     /// prefix of it that ends with a block, or the new chain (I3).
@@ -141,8 +141,8 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
 
     /// Makes all blocks spare.
     ///
-    /// The first block's header is cleared, so that a head from before leads to a block that is
-    /// refused, not to entries that are about to be overwritten.
+    /// The first block's header is cleared, so that an old head leads to a block that is refused,
+    /// not to entries that may be overwritten.
     fn unlink_all(&mut self) {
         let first = self.header(0);
         first.count.store(0, Release);
@@ -182,7 +182,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         self.table.link_block(count).expect("`try_reserve` made room for every block");
     }
 
-    /// Gives the chain to its successor: linked blocks become preserved, spare ones free.
+    /// Hands the chain over to a successor: linked blocks become preserved, spare ones free.
     pub(crate) fn hand_over(mut self) -> SetHead<T> {
         self.free_spare();
         let head = SetHead::new(self.head());
@@ -194,7 +194,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         head
     }
 
-    /// Returns the entry at `index` to change it in place, or `None` past the end.
+    /// Returns a mutable reference to the entry at `index`, or `None` past the end.
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len() {
             return None;
@@ -205,7 +205,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         Some(unsafe { entry.as_mut() })
     }
 
-    /// Returns the entries block by block, to change them in place.
+    /// Returns an iterator over the mutable entries block by block.
     pub(crate) fn chunks_mut(&mut self) -> ChunksMut<'_, T, M> {
         ChunksMut::new(&mut self.table)
     }
@@ -214,14 +214,14 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     fn header(&self, position: usize) -> &AtomicHeader {
         let header = self.table.block(position).cast::<AtomicHeader>();
         // SAFETY: a block starts with its header, which is initialised and aligned, since blocks
-        // are aligned to 16 (G1). This chain owns the block (I2), and accesses its header by this
-        // function and, while it is borrowed, by copies.
+        // are aligned to 16 (G1). This chain owns the block (I2), and accesses its header only
+        // through this function and, while it is borrowed, by copying.
         unsafe { header.as_ref() }
     }
 }
 
-/// I3: entries that are written where others were cut off stay behind the stores that cut them off,
-/// for the compiler and for the processor. A release store orders only what comes before it.
+/// Keeps later stores to slots that were cut off after the stores that cut them off, for the
+/// compiler and the processor (I3). A release store orders only the stores before it.
 #[inline]
 fn keep_behind_unlinking(block_size: usize) {
     fence(AcqRel);

@@ -1,7 +1,6 @@
-//! A hint to the processor.
+//! Prefetching, a hint to the processor.
 
-/// Asks the processor for the cache line at `pointer`, which need not be valid: only speed depends
-/// on it.
+/// Prefetches the cache line at `pointer`, which need not be valid. Only speed depends on it.
 #[inline(always)]
 pub(super) fn prefetch(pointer: *const u8) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]

@@ -1,7 +1,7 @@
 //! Removing entries from the middle of an owned chain.
 //!
-//! Let the first entry that goes be the one at index k. The chain is cut before it. Then two
-//! cursors go over what was cut off: one reads each entry, the other appends those that stay.
+//! Let k be the index of the first entry to remove. The chain is cut before it. Then two cursors go
+//! over the entries that were cut off: one reads each entry, the other appends those that stay.
 //!
 //! ```text
 //!  before:   0 … k-1 │ k   k+1   k+2   k+3   k+4
@@ -10,14 +10,14 @@
 //! ```
 //!
 //! Why a crash leaves a prefix (I3): the cut leaves entries 0 to k-1, a prefix of the old set and
-//! of the new one. After that, entries that stay are appended in their order, as by any writer, so
-//! each state is a prefix of the new set.
+//! of the new one. Then the entries that stay are appended in order, as by any writer, so each
+//! state is a prefix of the new set.
 //!
 //! Why no entry is lost: the writer appends at most one entry for each one that was read, and
 //! begins where the reader does. It fills every block, while the reader may go over blocks that are
-//! not full. So the slot that it writes is never behind the one that is read next, and never in
-//! front of one that is yet to be read. The same holds for headers: the writer stores to that of
-//! the block it is at, and the reader has copied the count of that block when it came to it.
+//! not full. So it never writes a slot that is yet to be read. The same holds for headers: the
+//! writer stores to the header of the block it is in, whose count the reader copied when it entered
+//! that block.
 
 use super::append::Appender;
 use super::owned::OwnedChain;
@@ -26,8 +26,8 @@ use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
-    /// Keeps the entries for which `keep` holds. If it panics, the entry it was asked about stays,
-    /// and so do those after it.
+    /// Keeps the entries for which `keep` returns `true`. If it panics, the entry it was called
+    /// with stays, and so do all entries after it.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let Some(first_gone) = (0..self.linked()).find_map(|position| {
             let offset = self.chunk(position).iter().position(|entry| !keep(entry))?;
@@ -47,7 +47,7 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
     }
 }
 
-/// The entries behind the point where a chain was cut. On drop those that were not read stay.
+/// The entries after the point where a chain was cut. On drop, the unread entries are kept.
 struct Tail<'s, T: Entry, M: BlockMemory> {
     read: ReadCursor,
     write: Appender<'s, T, M>,
@@ -57,11 +57,11 @@ struct Tail<'s, T: Entry, M: BlockMemory> {
 struct ReadCursor {
     /// Position of the block in the table.
     position: usize,
-    /// Index of the entry in the block; `count` where the next block begins.
+    /// Index of the entry in the block, or `count` if the next entry is in the next block.
     offset: usize,
-    /// How many entries the block held before the cut.
+    /// Number of entries in the block before the cut.
     count: usize,
-    /// How many entries are left to read, from this one on.
+    /// Number of entries left to read, including this one.
     left: usize,
 }
 
@@ -97,7 +97,7 @@ impl<'s, T: Entry, M: BlockMemory> Tail<'s, T, M> {
         Some(unsafe { slot.read() })
     }
 
-    /// Moves past the next entry, which goes.
+    /// Moves past the next entry, which is removed.
     fn skip(&mut self) {
         self.read.left -= 1;
         self.read.offset += 1;

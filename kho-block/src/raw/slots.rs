@@ -1,4 +1,4 @@
-//! Slots behind the entries of an owned chain, which several threads write.
+//! Slots after the entries of an owned chain, for several threads to write.
 //!
 //! ```text
 //!  last linked block                 spare blocks
@@ -7,7 +7,7 @@
 //!  └──────┴───────────┴──────────┘   └──────┴──────────┴──────┘   └──────┴──────────┴──────┘
 //! ```
 //!
-//! None of it is part of the chain until all of it is written.
+//! No slot becomes part of the chain until all are written.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -19,13 +19,13 @@ use super::table::BlockTable;
 use crate::entry::Entry;
 use crate::memory::BlockMemory;
 
-/// A range of slots that are not published, which can be divided between threads.
+/// A range of unpublished slots that can be divided between threads.
 ///
 /// # Invariants
 /// - **P1** Slot n is number `n % COUNT_PER_BLOCK` in the block at position `n / COUNT_PER_BLOCK`.
-///   The chain that `table` is in is borrowed exclusively for `'a`. The slots in `range` lie behind
-///   all that it has published, no reference to one of them has been given out, and no other value
-///   has them in its range.
+///   The chain that `table` is in is borrowed exclusively for `'a`. The slots in `range` lie after
+///   all published ones, no reference to one of them has been given out, and no other value has
+///   them in its range.
 pub(crate) struct Slots<'a, T, M> {
     table: &'a BlockTable<T, M>,
     range: Range<usize>,
@@ -35,7 +35,7 @@ pub(crate) struct Slots<'a, T, M> {
 impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
     const PER_BLOCK: usize = BlockTable::<T, M>::COUNT_PER_BLOCK;
 
-    /// Returns the next `count` slots behind the last entry, for which blocks are reserved.
+    /// Returns the `count` slots after the last entry, for which blocks are reserved.
     fn new(table: &'a mut BlockTable<T, M>, count: usize) -> Self {
         let start = match table.linked().checked_sub(1) {
             Some(last) => last * Self::PER_BLOCK + table.count(last),
@@ -60,8 +60,8 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         (front, Self { table, range: middle..range.end, borrow })
     }
 
-    /// Takes the slots in the block of the first one out of the range. They hold entries of any
-    /// value.
+    /// Takes the slots that are in the same block as the first one out of the range. They hold
+    /// entries of any value.
     pub(crate) fn next_run(&mut self) -> Option<&'a mut [T]> {
         if self.range.is_empty() {
             return None;
@@ -77,16 +77,16 @@ impl<'a, T: Entry, M: BlockMemory> Slots<'a, T, M> {
         // SAFETY: this many slots are left in the block. It is in the table, so its bytes are
         // initialised (G1), whatever value they have is a `T` (I5), and it is its chain's alone
         // (I2). That is borrowed exclusively for `'a` and lends published entries only (E2); these
-        // slots lie behind those, and nobody else got them (P1).
+        // slots lie after those, and nobody else got them (P1).
         Some(unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), count) })
     }
 }
 
 impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
-    /// Lets `fill` write the next `count` slots behind the last entry, and publishes them when it
-    /// returns. If it panics they are not published.
+    /// Lets `fill` write the `count` slots after the last entry, and publishes them when it
+    /// returns. If it panics, they are not published.
     ///
-    /// Blocks for them are reserved. What was written before is published first.
+    /// Blocks for them must be reserved. What was written before is published first.
     pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(Slots<'_, T, M>)) {
         self.publish();
         fill(Slots::new(&mut self.chain().table, count));
@@ -97,12 +97,12 @@ impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
     }
 }
 
-/// How many blocks ahead a header is prefetched: most are no longer in the cache.
+/// Number of blocks ahead at which a header is prefetched. Most headers are no longer in the cache.
 const BLOCKS_AHEAD: usize = 16;
 
 impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
-    /// Publishes the next `count` entries, which have been written behind the last one: block by
-    /// block, as one thread would have done it.
+    /// Publishes the next `count` entries, which have been written after the last one, block by
+    /// block, as a single thread would have done.
     fn publish_more(&mut self, count: usize) {
         let per_block = BlockTable::<T, M>::COUNT_PER_BLOCK;
         let mut left = count;

@@ -1,4 +1,4 @@
-//! The table of a chain's blocks: which there are, in which order, and what each holds.
+//! The table of a chain's blocks, in order, with the entries of each.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -13,7 +13,7 @@ use crate::entry::fits::{assert_fits, count_of};
 use crate::memory::ReadMemory;
 use crate::starts::{OutOfMemory, Starts};
 
-/// The blocks of a checked chain, and behind them spare blocks that are not linked yet.
+/// The blocks of a checked chain, followed by spare blocks that are not linked yet.
 ///
 /// # Invariants
 /// - **E1** Each pointer in `blocks` is to a block of `M::BLOCK_SIZE` bytes that is valid for reads
@@ -45,18 +45,19 @@ unsafe impl<T: Send + Sync, M> Send for BlockTable<T, M> {}
 // SAFETY: a shared reference gives nothing but `&T` and numbers (E3).
 unsafe impl<T: Sync, M> Sync for BlockTable<T, M> {}
 
-/// How many blocks a table has room for once it is allocated for a chain of unknown length.
+/// Number of blocks in the first allocation of a table for a chain of unknown length.
 const SMALLEST_TABLE: usize = 64;
 
 impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
-    /// How many entries fit in a block: at least one, since [`empty`](Self::empty) asserts that.
+    /// Number of entries that fit in a block: at least one, as [`empty`](Self::empty) asserts.
     pub(crate) const COUNT_PER_BLOCK: usize = count_of::<T>(M::BLOCK_SIZE);
 
-    /// Does not compile for entries that do not fit in a block.
+    /// The check, at compile time, that an entry fits in a block.
     pub(crate) const FITS: () = assert_fits::<T>(M::BLOCK_SIZE);
 
     /// Returns a table without blocks.
-    // INVARIANT: entries that do not fit in a block are refused here, where every table begins.
+    // INVARIANT: entries that do not fit in a block are refused here, since every table is made by
+    // this function.
     pub(crate) const fn empty() -> Self {
         let () = Self::FITS;
         Self {
@@ -133,8 +134,8 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
         self.starts.locate(index, Self::COUNT_PER_BLOCK)
     }
 
-    /// Returns the index of the first entry of the linked block at `position`, or `len` behind the
-    /// last one.
+    /// Returns the index of the first entry of the linked block at `position`, or `len` if there is
+    /// no such block.
     #[inline]
     pub(crate) fn start(&self, position: usize) -> usize {
         if position < self.linked {
@@ -163,7 +164,7 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     #[inline]
     pub(super) fn count(&self, position: usize) -> usize {
         if self.is_uniform() && position + 1 < self.linked {
-            // A constant, of which loops over entries make use.
+            // A constant, which loops over entries profit from.
             return Self::COUNT_PER_BLOCK;
         }
         self.start(position + 1) - self.start(position)
@@ -175,7 +176,7 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
         let (position, offset) = self.locate(index);
         let first = self.first_slot(position);
         // SAFETY: the block at this position holds the entry, so the offset is less than
-        // `COUNT_PER_BLOCK` (E2), and that many entries fit behind the header.
+        // `COUNT_PER_BLOCK` (E2), and that many entries fit after the header.
         unsafe { first.add(offset) }
     }
 
@@ -201,8 +202,8 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
         unsafe { read_header(block) }
     }
 
-    /// Makes room for `additional` more blocks, and at most a 16th for later, so that pushing and
-    /// linking them does not allocate.
+    /// Makes room for `additional` more blocks, so that pushing and linking them does not allocate.
+    /// Adds at least a 16th, so that repeated calls stay cheap.
     pub(super) fn reserve(&mut self, additional: usize) -> Result<(), OutOfMemory> {
         // INVARIANT (E2): no more blocks than can be counted.
         if additional > countable_blocks(Self::COUNT_PER_BLOCK) - self.blocks.len() {
@@ -229,19 +230,19 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
         self.blocks.try_reserve_exact(additional).map_err(|_| OutOfMemory)
     }
 
-    /// Returns to the allocator what a table that grew by itself has too much.
+    /// Gives the excess capacity of a table for a chain of unknown length back to the allocator.
     pub(super) fn trim(&mut self) {
         let len = self.blocks.len();
         if self.blocks.spilled() && self.blocks.capacity() - len > len / 16 {
-            // Where that fails the table is as it was.
+            // If that fails, the table is as it was.
             let _ = self.blocks.try_grow(len);
         }
     }
 
-    /// Adds a spare block behind all others. Room for it was reserved.
+    /// Adds a spare block after all others. Room for it must be reserved.
     ///
     /// # Safety
-    /// The block is as E1 says, and there are not as many as [`countable_blocks`] yet.
+    /// The block must satisfy E1, and the table must have fewer than [`countable_blocks`] blocks.
     #[inline]
     pub(super) unsafe fn push_block(&mut self, block: NonNull<u8>) {
         // INVARIANT (E1, E2): the caller's promise.
@@ -250,7 +251,7 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
 
     /// Links the first spare block, which holds `count` entries.
     ///
-    /// Allocates nothing where room was [reserved](Self::reserve).
+    /// Allocates nothing if room was [reserved](Self::reserve).
     #[inline]
     pub(super) fn link_block(&mut self, count: usize) -> Result<(), OutOfMemory> {
         debug_assert!(self.linked < self.blocks.len(), "there is no spare block");
@@ -263,7 +264,7 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     }
 
     /// Keeps the first `linked` blocks in the chain, and `count` entries of the last of them. The
-    /// blocks behind it become spare.
+    /// blocks after it become spare.
     pub(super) fn cut(&mut self, linked: usize, count: usize) {
         assert!((1..=self.linked).contains(&linked), "the chain has no such block");
         assert!(is_count(count, Self::COUNT_PER_BLOCK));
@@ -298,7 +299,7 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     /// Returns another table of the same blocks.
     ///
     /// # Safety
-    /// E1 and E3 hold for both tables.
+    /// E1 and E3 must hold for both tables.
     pub(super) unsafe fn duplicate(&self) -> Self {
         // INVARIANT: the caller's promise; E2 is about the same blocks.
         Self { blocks: self.blocks.clone(), starts: self.starts.clone(), ..*self }

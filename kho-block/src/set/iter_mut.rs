@@ -1,4 +1,4 @@
-//! Entries one by one, to change them in place.
+//! Iterating over mutable entries one by one.
 
 use core::fmt;
 use core::iter::{Flatten, FusedIterator};
@@ -7,7 +7,7 @@ use crate::entry::Entry;
 use crate::memory::BlockMemory;
 use crate::raw::ChunksMut;
 
-/// An iterator over entries in order, to change them in place. Made by
+/// An iterator over mutable references to entries in order. Made by
 /// [`BlockSet::iter_mut`](super::BlockSet::iter_mut).
 pub struct IterMut<'a, T: Entry, M: BlockMemory> {
     entries: Flatten<ChunksMut<'a, T, M>>,
@@ -15,7 +15,7 @@ pub struct IterMut<'a, T: Entry, M: BlockMemory> {
 }
 
 impl<'a, T: Entry, M: BlockMemory> IterMut<'a, T, M> {
-    /// Returns the entries in these blocks, of which there are `len`.
+    /// Returns an iterator over the `len` entries in these blocks.
     pub(super) fn new(chunks: ChunksMut<'a, T, M>, len: usize) -> Self {
         Self { entries: chunks.flatten(), left: len }
     }

@@ -1,4 +1,4 @@
-//! Writing behind the last entry of a set.
+//! Appending entries to a set.
 
 use core::fmt;
 
@@ -7,13 +7,12 @@ use crate::error::{PushError, ReserveError};
 use crate::memory::BlockMemory;
 use crate::raw::{Appender, OwnedChain};
 
-/// Appends entries to a [`BlockSet`](crate::BlockSet), which it borrows. Made by
+/// A writer that appends entries to a borrowed [`BlockSet`](crate::BlockSet). Made by
 /// [`BlockSet::writer`](crate::BlockSet::writer).
 ///
-/// Entries become part of the chain block by block: they are *published* when their block is full
-/// and the next one is begun, or when the writer is dropped, also while a panic unwinds. A writer
-/// that is leaked loses the entries that it had not published, at most one block of them, and
-/// breaks nothing.
+/// Entries become part of the chain block by block. They are *published* when the writer begins the
+/// next block and when it is dropped, even while a panic unwinds. Leaking a writer loses the
+/// entries that it has not published, at most one block of them, but breaks nothing.
 ///
 /// At every instant the chain is valid and holds a prefix of what was pushed.
 #[doc(alias = "kho_block_set_it_init")]
@@ -31,10 +30,11 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         Self { appender: Appender::new(chain), start, limit }
     }
 
-    /// Appends an entry. Adds a block to the set if the last one is full and none is reserved.
+    /// Appends an entry. Allocates a block if the last one is full and none is reserved.
     ///
     /// # Errors
-    /// The set can't grow. The entry is given back; what was pushed before stays.
+    /// Returns an error if the set can't grow. The error gives the entry back, and what was pushed
+    /// before stays.
     #[inline]
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.appender.push(entry, self.limit)
@@ -43,17 +43,17 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// Appends an entry without allocating.
     ///
     /// # Errors
-    /// The reserved capacity is used up. The entry is given back; what was pushed before stays.
+    /// Returns an error if the reserved capacity is used up. The error gives the entry back, and
+    /// what was pushed before stays.
     #[inline]
     pub fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.appender.push_within_capacity(entry)
     }
 
-    /// Appends the entry that `make` returns. Calls `make` after the room for the entry is found.
+    /// Appends the entry that `make` returns, which is called once there is room for it.
     ///
-    /// An entry that is made in place is not copied, which pays from about 64 bytes on: the
-    /// compiler writes its fields straight into the block, as far as it inlines `make`. Does not
-    /// allocate where capacity was reserved.
+    /// If the compiler inlines `make`, it writes the fields straight into the block. That saves a
+    /// copy, which pays from about 64 bytes on. Allocates nothing while capacity is reserved.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -72,13 +72,14 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// The set can't grow; `make` is not called, and what was pushed before stays.
+    /// Returns an error if the set can't grow. `make` is not called then, and what was pushed
+    /// before stays.
     #[inline]
     pub fn push_with(&mut self, make: impl FnOnce() -> T) -> Result<(), ReserveError> {
         self.appender.push_with(make, self.limit)
     }
 
-    /// Appends all entries of a slice, or none.
+    /// Appends all entries of a slice, or none if there is no room for all.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -96,7 +97,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// The set can't grow by as many entries; what was pushed before stays.
+    /// Returns an error if the set can't grow by as many entries. What was pushed before stays.
     pub fn extend_from_slice(&mut self, entries: &[T]) -> Result<(), ReserveError> {
         self.try_reserve(entries.len())?;
         let pushed = self.appender.push_slice(entries);
@@ -104,10 +105,10 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         Ok(())
     }
 
-    /// Appends all entries of an iterator, or none.
+    /// Appends all entries of an iterator, or none if there is no room for all.
     ///
-    /// Room for as many entries as the iterator has at least is reserved first. If the iterator
-    /// panics, what it returned before stays.
+    /// Room is first reserved for the lower bound of the iterator's `size_hint`. If the iterator
+    /// panics, the entries it returned before stay.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};
@@ -123,8 +124,8 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// The set can't grow by as many entries. What was pushed before stays, what the iterator
-    /// returned is removed again, and blocks that were added for it stay reserved.
+    /// Returns an error if the set can't grow by as many entries. What was pushed before stays, the
+    /// entries of the iterator are removed, and blocks that were added for them stay reserved.
     pub fn try_extend(&mut self, entries: impl IntoIterator<Item = T>) -> Result<(), ReserveError> {
         let entries = entries.into_iter();
         self.try_reserve(entries.size_hint().0)?;
@@ -138,10 +139,10 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         Ok(())
     }
 
-    /// Reserves blocks until `additional` more entries fit: all that are missing, or none.
+    /// Reserves all the blocks that `additional` more entries need, or none.
     ///
     /// # Errors
-    /// The memory has too few blocks, or the set would exceed its limit.
+    /// Returns an error if the memory has too few blocks, or if the set would exceed its limit.
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), ReserveError> {
         // The chain counts from what is published.
         let unpublished = self.appender.len() - self.appender.chain().len();
@@ -149,21 +150,21 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         self.appender.chain().try_reserve(additional, self.limit)
     }
 
-    /// Publishes what was pushed so far. The writer can go on.
+    /// Publishes the entries that were pushed so far. The writer can be used further.
     pub fn publish(&mut self) {
         self.appender.publish();
     }
 
-    /// Returns how many entries were pushed with this writer.
+    /// Returns the number of entries that were pushed with this writer.
     #[must_use]
     pub fn pushed(&self) -> usize {
         self.appender.len() - self.start
     }
 
-    /// Removes all entries that were pushed with this writer. The blocks stay reserved.
+    /// Removes all entries that were pushed with this writer. Their blocks stay reserved.
     ///
-    /// The blocks that it linked are unlinked first, then the count of the block that it began with
-    /// is lowered, so a reader sees a prefix at every instant.
+    /// First the blocks it linked are unlinked, then the count of the block it began in is lowered,
+    /// so a reader sees a prefix at every instant.
     #[doc(alias = "kho_block_set_shrink")]
     pub fn rollback(mut self) {
         self.appender.truncate(self.start);

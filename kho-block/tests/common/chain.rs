@@ -1,4 +1,4 @@
-//! Chains made by hand.
+//! Chains built by hand.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;

@@ -1,11 +1,11 @@
-//! What the crate's own memories can do beside the traits, as one more trait.
+//! A trait for what the crate's memories have in common beside the memory traits.
 
 use kho_block::{BlockMemory, FaultyMemory, HeapMemory, MemfdMemory, Usage};
 
-/// Bytes that a memfd in a test may grow to.
+/// Largest length of a memfd in a test, in bytes.
 const MAX_LEN: usize = 256 << 20;
 
-/// A memory that can be made, and that counts its blocks.
+/// A memory that can be created and that counts its blocks.
 pub(crate) trait Countable: BlockMemory {
     fn make() -> Self;
     fn usage(&self) -> Usage;

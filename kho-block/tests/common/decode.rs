@@ -16,7 +16,7 @@ impl Decoded {
         all
     }
 
-    /// Returns how many entries each block holds.
+    /// Returns the number of entries in each block.
     pub(crate) fn counts(&self, entry_size: usize) -> Vec<usize> {
         self.blocks.iter().map(|(_, bytes)| bytes.len() / entry_size).collect()
     }
@@ -25,7 +25,7 @@ impl Decoded {
 /// Follows the chain at `head`. `read` fills a buffer from an address.
 ///
 /// # Panics
-/// The chain breaks a rule of the format.
+/// Panics if the chain breaks a rule of the format.
 pub(crate) fn decode(
     head: u64,
     block_size: usize,

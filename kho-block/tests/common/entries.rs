@@ -18,8 +18,8 @@ pub(crate) struct Words<const N: usize>([u64; N]);
 #[repr(C, align(16))]
 pub(crate) struct Wide([u8; 16]);
 
-/// Returns an entry whose bytes follow from the seed. Different seeds give different entries as far
-/// as there are bytes.
+/// Returns an entry whose bytes are derived from the seed. Different seeds give different entries,
+/// if the entry has enough bytes.
 pub(crate) fn sample<T: Pod>(seed: u64) -> T {
     let mut entry = T::zeroed();
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,10 +1,10 @@
-//! Runs the test program once more.
+//! Running the test program again.
 
 use std::env;
 use std::process::Command;
 
-/// Returns a command that runs this program again, by the emulator that `KHO_EMULATOR` names where
-/// the system can't run it by itself.
+/// Returns a command that runs this program again, with the emulator that `KHO_EMULATOR` names if
+/// the system needs one.
 pub(crate) fn itself() -> Command {
     let program = env::current_exe().unwrap();
     let Some(emulator) = env::var_os("KHO_EMULATOR") else { return Command::new(program) };

@@ -21,14 +21,14 @@ pub(crate) trait OneBlock: BlockMemory {
     }
 
     /// # Safety
-    /// As for [`BlockMemory::free`].
+    /// The same as for [`BlockMemory::free`].
     unsafe fn free_one(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the same one.
         unsafe { self.free(iter::once(block)) }
     }
 
     /// # Safety
-    /// As for [`BlockMemory::hand_over`].
+    /// The same as for [`BlockMemory::hand_over`].
     unsafe fn hand_over_one(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the same one.
         unsafe { self.hand_over(iter::once(block)) }

@@ -1,4 +1,4 @@
-//! What the child does until it is killed.
+//! The child, which writes until it is killed.
 
 use std::io::stdin;
 use std::os::fd::AsFd;
@@ -21,7 +21,7 @@ struct Child<'m, const SIZE: usize> {
 /// Writes, cuts and writes again, until it is killed.
 pub(crate) fn run<const SIZE: usize>(seed: u64) {
     let fd = stdin().as_fd().try_clone_to_owned().unwrap();
-    // SAFETY: the parent, who has the other descriptor, writes nothing while this process lives.
+    // SAFETY: the parent, which has the other descriptor, writes nothing while this process lives.
     let memory = unsafe { MemfdMemory::<SIZE>::from_fd(fd) }.unwrap();
     memory.free_preserved();
     let set = BlockSet::new_in(&memory);
@@ -67,7 +67,7 @@ impl<const SIZE: usize> Child<'_, SIZE> {
         }
     }
 
-    /// Says that `count` new entries may be found behind the others.
+    /// Reports that `count` new entries may be found after the others.
     fn announce(&mut self, count: usize) -> Vec<Record> {
         let first = self.next_id;
         self.next_id += count as u64;
@@ -77,7 +77,7 @@ impl<const SIZE: usize> Child<'_, SIZE> {
         ids.into_iter().map(Record::new).collect()
     }
 
-    /// Says that `len` entries must be found from now on.
+    /// Reports that `len` entries must be found from now on.
     fn must_show(&self, len: usize) {
         self.control.set(Word::Least, len as u64);
     }

@@ -1,4 +1,4 @@
-//! The control file, in which the child says what may be found, and what must be.
+//! The control file, in which the child reports which entries may be found, and which must be.
 
 use std::fmt;
 use std::fs::File;
@@ -16,7 +16,7 @@ pub(crate) const MOST: usize = 2000;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Word {
-    /// Not 0: the child is at work.
+    /// Not 0 once the child is at work.
     Ready,
     Head,
     /// At least this many entries must be found.
@@ -48,7 +48,7 @@ const LEN: usize = (Word::End as usize * 8).next_multiple_of(4096);
 #[derive(PartialEq, Eq)]
 pub(crate) struct Seen(pub(crate) Vec<u64>);
 
-/// What may be found.
+/// The entries that may be found.
 pub(crate) struct Allowed {
     least: usize,
     lists: [Vec<u64>; 2],
@@ -74,7 +74,7 @@ impl Control {
         Self::map(fd)
     }
 
-    /// The same file, in the child.
+    /// Opens the same file in the child.
     pub(crate) fn inherited() -> Self {
         Self::map(std::io::stderr().as_fd().try_clone_to_owned().unwrap())
     }
@@ -86,7 +86,7 @@ impl Control {
         Self { words: NonNull::new(words.unwrap().cast()).unwrap(), fd }
     }
 
-    /// A descriptor that writes behind the words: for panic messages of the child.
+    /// Returns a descriptor that writes after the words, for panic messages of the child.
     pub(crate) fn messages(&self) -> OwnedFd {
         let mut file = File::from(self.fd.try_clone().unwrap());
         file.seek(SeekFrom::Start(LEN as u64)).unwrap();
@@ -125,7 +125,7 @@ impl Control {
         }
     }
 
-    /// What the child said last.
+    /// Returns the last report of the child.
     pub(crate) fn allowed(&self) -> Allowed {
         let list = |list: Word, most| {
             (0..self.get(most) as usize)

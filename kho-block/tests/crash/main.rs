@@ -1,13 +1,13 @@
 //! A process that is killed while it writes leaves a prefix of what it pushed.
 //!
 //! The test runs itself again as a child that writes into a memfd, kills it with SIGKILL at a
-//! random moment, and restores what it left. The child gets the memfd as its standard input. Its
-//! standard error is another memfd, the control file: in it the child says, before each step, what
-//! may be found during the step, and after it, what must be found from then on.
+//! random moment, and restores the set it left. The child gets the memfd as its standard input. Its
+//! standard error is another memfd, the control file: in it the child reports, before each step,
+//! which entries may be found during the step, and after it, which must be found from then on.
 #![cfg(target_os = "linux")]
 #![cfg(not(miri))]
 #![allow(unsafe_code)]
-// Tests, on 64 bits.
+// For 64-bit machines.
 #![allow(clippy::cast_possible_truncation)]
 
 mod child;
@@ -29,10 +29,10 @@ use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use common::{OneBlock as _, itself};
 use control::{Control, Random, Seen, Word};
 
-/// Set for the child, to the seed of what it does.
+/// Environment variable of the child: the seed of its actions.
 const SEED: &str = "KHO_BLOCK_CRASH_SEED";
 
-/// An entry with a checksum, which shows whether it is whole.
+/// An entry with a checksum, which shows whether all of it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[entry(name = "record", version = 1)]
@@ -67,7 +67,7 @@ fn killed_10_000_times() {
     kill_and_look(1_000..11_000);
 }
 
-/// The child, which is no test by itself.
+/// Runs the child. It is not a test by itself.
 #[test]
 #[ignore = "run by the other tests"]
 fn writer_to_be_killed() {
@@ -93,7 +93,7 @@ fn kill_and_look(seeds: std::ops::Range<u64>) {
         lens.push(len);
     }
     let rounds = lens.len();
-    // It did run, and was killed at different moments.
+    // The children ran, and were killed at different moments.
     assert!(steps > 10 * rounds as u64, "{steps} steps in {rounds} rounds");
     lens.sort_unstable();
     lens.dedup();
@@ -138,7 +138,7 @@ fn round<const SIZE: usize>(seed: u64) -> (u64, usize) {
     (control.get(Word::Steps), seen.0.len())
 }
 
-/// Restores what the child left behind.
+/// Restores the set that the child left.
 fn look<const SIZE: usize>(data: OwnedFd, control: &Control, seed: u64) -> Seen {
     let blocks = File::from(data.try_clone().unwrap()).metadata().unwrap().len() as usize / SIZE;
     // SAFETY: the child is dead; the other descriptors are this function's and write nothing.
@@ -149,10 +149,10 @@ fn look<const SIZE: usize>(data: OwnedFd, control: &Control, seed: u64) -> Seen 
     let set = match BlockSet::restore(&memory, head) {
         Ok(set) => set,
         Err(error) => {
-            // A set without entries: its first block is there, and refused.
+            // The set is empty: its first block exists and is refused.
             assert_eq!((error.kind, error.position), (RestoreErrorKind::NoEntries, 0), "{seed}");
             assert_eq!(copied, Err(error));
-            // Nothing is lost; what was never written may be a hole.
+            // No block is lost. Blocks that were never written may be holes.
             let usage = memory.usage();
             assert_eq!(usage.preserved + usage.unbacked, blocks - 1);
             return Seen(Vec::new());

@@ -16,7 +16,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use crate::common::OneBlock as _;
 use crate::plan::{Access, BLOCK, Fault, Item, NEIGHBOUR, Plan, Space, assert_chain, walk};
 
-/// A memory that tells how many blocks it has.
+/// A memory that reports the number of its blocks.
 pub(crate) trait Counted: BlockMemory {
     fn counted(&self) -> Usage;
 }
@@ -81,7 +81,7 @@ impl<'m, M: Counted> Arena<'m, M> {
         }
     }
 
-    /// Usage and the bytes of every preserved block.
+    /// Returns the usage and the bytes of every preserved block.
     pub(crate) fn snapshot(&self) -> (Usage, Vec<u8>) {
         let mut bytes = vec![0; self.space.blocks.len() * BLOCK];
         for (addr, page) in self.space.blocks.iter().zip(bytes.chunks_exact_mut(BLOCK)) {
@@ -112,7 +112,7 @@ impl<'m, M: Counted> Arena<'m, M> {
         self.check_claim(self.memory, plan, &expected);
         assert!(self.snapshot() == before, "a restore left a trace");
 
-        // The same by one claim at a time, counted.
+        // Once more with one claim at a time, which are counted.
         let faulty = FaultyMemory::new(self.memory);
         self.check_claim(&faulty, plan, &expected);
         assert!(faulty.claims() <= plan.limit, "{} claims", faulty.claims());

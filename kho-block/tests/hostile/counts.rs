@@ -11,7 +11,7 @@ use kho_block::{
 #[repr(C)]
 struct Byte(u8);
 
-/// Size of a block, for addresses.
+/// Size of a block in bytes, as an address.
 const SIZE: u64 = MAX_BLOCK_SIZE as u64;
 /// Entries in a full block.
 const FULL: usize = MAX_BLOCK_SIZE - HEADER_SIZE;

@@ -1,4 +1,4 @@
-//! Memories that lie: the traits that are safe to implement are implemented badly.
+//! Memories that lie: bad implementations of the traits that are safe to implement.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use crate::plan::{FIT, Item};
 
 const HEAD: SetHead<Item> = SetHead::new(PhysAddr::new(0x1000));
 
-/// Answers a read by a function of the read's number and address.
+/// A memory that answers a read with a function of the read's number and address.
 struct Liar<F> {
     asked: Cell<usize>,
     answer: F,
@@ -39,7 +39,7 @@ fn header(next: u64, count: u64) -> [u8; 16] {
     bytemuck::cast([next, count])
 }
 
-/// Returns a header for a read of a header, else arbitrary bytes.
+/// Returns a header for a read of a header, and otherwise arbitrary bytes.
 fn reply(buf: &mut [u8], next: u64, count: u64) {
     if buf.len() == 16 {
         buf.copy_from_slice(&header(next, count));
@@ -85,7 +85,7 @@ fn memory_that_changes_after_the_restore() {
     assert_eq!(set.iter().rev().count(), 15);
 }
 
-/// Pseudo-random headers, another for every read.
+/// Pseudo-random headers, a different one for every read.
 #[test]
 fn another_answer_each_time() {
     for seed in 0..2000_u64 {
@@ -126,7 +126,7 @@ fn failing_at_any_read() {
             });
             let error = ForeignSet::restore(&memory, HEAD).unwrap_err();
             assert_eq!(error.kind, RestoreErrorKind::from(kind));
-            // Two reads a block: the header, the last entry.
+            // Two reads for each block: the header and the last entry.
             assert_eq!(
                 (error.position, error.addr.get()),
                 (last / 2, 0x1000 * (last as u64 / 2 + 1))
@@ -200,7 +200,7 @@ fn slices_of_other_lengths() {
     }
 }
 
-/// As `Item`, of bytes only: aligned anywhere.
+/// Like `Item`, but of bytes only, and so aligned anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
 #[repr(C)]
 struct Bytes([u8; 32]);
@@ -226,7 +226,7 @@ fn slices_of_other_alignments() {
     }
 }
 
-/// The same block is lent at every address: read-only, that is harmless, and it ends.
+/// One block is lent at every address. For reading that is harmless, and the walk ends.
 #[test]
 fn one_block_lent_everywhere() {
     let memory = Lender::new(|_, _| Ok((0, 4096)));
@@ -242,7 +242,7 @@ fn one_block_lent_everywhere() {
     assert!(view.iter().eq(view.chunks().flatten()));
 }
 
-/// Another block each time it is asked for.
+/// A different block each time.
 #[test]
 fn another_block_each_time() {
     let memory = Lender::new(|number, _| Ok((if number < 7 { 0 } else { 4096 }, 4096)));
@@ -306,7 +306,7 @@ fn drop_in_any_order() {
     let set = std::thread::spawn(move || *set).join().unwrap();
     assert!(set.iter().copied().eq((0..300).map(|index| Item::new(7, index))));
 
-    // A memory that goes with blocks waiting in it.
+    // A memory that is dropped with preserved blocks.
     let memory = Arc::new(HeapMemory::new());
     let mut set = BlockSet::new_in(Arc::clone(&memory));
     set.push(Item::new(8, 0)).unwrap();

@@ -1,7 +1,7 @@
 //! Chains from outside: whatever their bytes, `restore` returns the right error, claims nothing and
 //! changes nothing.
 #![allow(unsafe_code)]
-// Tests, on 64 bits.
+// For 64-bit machines.
 #![allow(clippy::cast_possible_truncation)]
 
 mod arena;

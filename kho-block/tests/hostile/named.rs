@@ -10,7 +10,7 @@ use crate::arena::{Arena, Counted, check};
 use crate::common::OneBlock as _;
 use crate::plan::{BLOCK, Cause, FIT, Item, Plan, Space, To, walk};
 
-/// Checks a plan everywhere, and the oracle by what is written here.
+/// Checks a plan everywhere, and checks the oracle against the expected result.
 #[track_caller]
 fn refused(plan: Plan, position: usize, at: To, cause: Cause) {
     let blocks = (0..plan.blocks.len()).map(|i| (i + 9) as u64 * BLOCK as u64).collect();
@@ -106,7 +106,7 @@ fn heads_at_bad_addresses() {
     }
 }
 
-/// A block's own fault comes before its link's; an earlier fault before a later one.
+/// A block's own fault is reported before its link's, and an earlier fault before a later one.
 #[test]
 fn first_fault_is_named() {
     let plan = Plan::valid(9).count(3, 0).next(3, To::Raw(1));
@@ -171,7 +171,7 @@ fn limits_are_exact() {
     accepted(Plan::valid(1).head(To::Null).limit(0));
 }
 
-/// The limit comes before what is wrong with the block beyond it.
+/// The limit is reported before any fault of the block beyond it.
 #[test]
 fn nothing_is_asked_beyond_the_limit() {
     for (to, _) in bad_addresses() {
@@ -234,7 +234,7 @@ fn shared_tail(memory: &impl Counted) {
         assert_eq!(memory.counted(), before);
         assert!(first.iter().copied().eq(expected.iter().copied()));
     }
-    // The head of an owned set is owned, too.
+    // The first block of an owned set is owned, too.
     let error = BlockSet::<Item, _>::restore(memory, head).map(drop).unwrap_err();
     assert_eq!((error.kind, error.position), (RestoreErrorKind::Owned, 0));
 
@@ -268,7 +268,7 @@ fn cross_links_into_a_live_set() {
     }
 }
 
-/// In a memfd the first block has no address, and the file ends somewhere.
+/// In a memfd the first block has no address, and no block is after the end of the file.
 #[test]
 fn edges_of_a_memfd() {
     let memory = MemfdMemory::new("edges").unwrap();
@@ -276,7 +276,7 @@ fn edges_of_a_memfd() {
         let usage = memory.usage();
         (usage.free + usage.owned + usage.preserved) as u64
     };
-    assert_eq!(blocks, 0, "nothing but the first block, which is nobody's");
+    assert_eq!(blocks, 0, "the file has only its first block, which belongs to nobody");
     for addr in [0, 4096, 8192, u64::MAX - 4095] {
         let error = memory.claim_one(PhysAddr::new(addr)).unwrap_err();
         assert_eq!(error.kind, kho_block::ClaimErrorKind::Outside, "{addr:#x}");
@@ -311,7 +311,7 @@ fn other_block_sizes() {
         let restore = |addr| BlockSet::<Item, _>::restore(&memory, SetHead::new(addr));
         let rewrite = |count: usize| {
             let block = memory.claim_one(addr).unwrap();
-            // SAFETY: just claimed; the header's second word.
+            // SAFETY: the block was just claimed; this is the header's second word.
             let word = unsafe { block.cast::<u64>().add(1) };
             // SAFETY: as before.
             unsafe { word.write(count as u64) };

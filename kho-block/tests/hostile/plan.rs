@@ -1,4 +1,4 @@
-//! Chains as plans, and an oracle that says what a restore must find.
+//! Chains as plans, and an oracle that gives the expected result of a restore.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use kho_block::{BlockInfo, Entry, PhysAddr, RestoreError, RestoreErrorKind, SetH
 pub(crate) const BLOCK: usize = 4096;
 /// The number of the block in entries that are not part of a plan.
 pub(crate) const NEIGHBOUR: usize = 99_999;
-/// Entries of 32 bytes that fit in a block of 4096.
+/// Number of entries of 32 bytes that fit in a block of 4096.
 pub(crate) const FIT: u64 = 127;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable, Entry)]
@@ -28,7 +28,7 @@ impl Item {
     }
 }
 
-/// Where a link leads.
+/// The target of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum To {
     Null,
@@ -44,7 +44,7 @@ pub(crate) enum To {
     Raw(u64),
 }
 
-/// A chain: where its head leads, and each block's next and count.
+/// A chain: the target of its head, and each block's link and count.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) head: To,
@@ -115,7 +115,7 @@ pub(crate) struct Space {
     pub(crate) blocks: Vec<u64>,
     pub(crate) free: Vec<u64>,
     pub(crate) owned: Vec<u64>,
-    /// Whether the memory knows of free and owned blocks; an image has only bytes.
+    /// Whether the memory knows free and owned blocks. A dump has only bytes.
     pub(crate) keeps_states: bool,
 }
 
@@ -137,7 +137,7 @@ impl Space {
     }
 }
 
-/// Why a walk ends badly.
+/// The reason that a walk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Misaligned,
@@ -157,7 +157,7 @@ pub(crate) struct Fault {
     pub(crate) cause: Cause,
 }
 
-/// The ways to restore, which do not all tell every fault apart.
+/// The ways to restore. Not all distinguish every fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Claim,

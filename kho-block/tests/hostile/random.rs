@@ -12,7 +12,7 @@ fn to(blocks: usize) -> impl Strategy<Value = To> {
         1 => (0..blocks, 1..4096_u64).prop_map(|(block, offset)| To::Inside(block, offset)),
         1 => (0..2_usize).prop_map(To::Free),
         1 => (0..2_usize).prop_map(To::Owned),
-        // Between what the heap, the image and the memfd use.
+        // Addresses between those that the heap, the dump and the memfd use.
         1 => (1_u64 << 40..1 << 42).prop_map(To::Raw),
         1 => (1_u64 << 28..1 << 30).prop_map(|number| To::Raw(number << 12)),
         1 => (1_u64 << 48..u64::MAX).prop_map(To::Raw),

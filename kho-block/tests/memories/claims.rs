@@ -11,11 +11,11 @@ struct List<'a> {
     addrs: &'a [PhysAddr],
     blocks: Vec<NonNull<u8>>,
     given_back: Vec<NonNull<u8>>,
-    /// How many blocks may be visited before the visitor calls the claim off.
+    /// Number of blocks that may be visited before the visitor aborts the claim.
     valid: usize,
 }
 
-/// Why the claim of a list failed.
+/// The reason that the claim of a list failed.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
     Refused(ClaimError),
@@ -45,8 +45,8 @@ impl ClaimVisitor for List<'_> {
     }
 }
 
-/// Claims the blocks at these addresses, of which the visitor accepts `valid`. Returns where the
-/// visited blocks were, and how the claim ended. All are preserved afterwards.
+/// Claims the blocks at these addresses, of which the visitor accepts `valid`. Returns the
+/// addresses of the visited blocks, and the result of the claim. All are preserved afterwards.
 fn claim(
     memory: &impl BlockMemory,
     addrs: &[PhysAddr],
@@ -80,7 +80,7 @@ pub(crate) fn claims_take_all_or_none<M: BlockMemory>(memory: &M) {
 
     let outside = PhysAddr::new(1 << 62);
     let misaligned = PhysAddr::new(addrs[7].get() + 8);
-    // A block that can't be claimed, at which place in the list, and why.
+    // For each block that can't be claimed: its place in the list, and the reason.
     let faults = [
         (0, free, ClaimErrorKind::NotPreserved),
         (0, misaligned, ClaimErrorKind::Misaligned),

@@ -1,4 +1,4 @@
-//! `FaultyMemory`: allocations fail when they are to, and calls are counted.
+//! `FaultyMemory`: allocations fail on request, and calls are counted.
 
 use kho_block::{
     AllocErrorKind, BlockMemory as _, FaultyMemory, HeapMemory, PhysAddr, ReadMemory as _,
@@ -7,7 +7,7 @@ use kho_block::{
 use crate::common::OneBlock as _;
 use crate::owner::Owner;
 
-/// Allocates blocks. Returns how many there were, and whether that was all.
+/// Allocates blocks. Returns their number, and whether all were allocated.
 fn allocate(memory: &FaultyMemory<HeapMemory>, count: usize) -> (usize, bool) {
     let mut owners = Vec::new();
     let result = memory.allocate(count, |block| owners.push(Owner::new(memory, block)));

@@ -33,11 +33,11 @@ fn memfd(len: usize, seals: SealFlags) -> OwnedFd {
 }
 
 fn from_fd<const B: usize>(fd: OwnedFd) -> Result<MemfdMemory<B>, MemfdError> {
-    // SAFETY: nobody else writes the file. Where the tests map it, they do not write.
+    // SAFETY: nobody else writes the file. If the tests map it, they do not write.
     unsafe { MemfdMemory::from_fd(fd) }.map_err(|error| error.error)
 }
 
-/// Allocates until the memory is full. Returns the addresses, and why it failed then.
+/// Allocates until the memory is full. Returns the addresses, and the reason of the failure.
 fn exhaust<const B: usize>(memory: &MemfdMemory<B>) -> (Vec<u64>, AllocErrorKind) {
     let mut owners = Vec::new();
     loop {
@@ -100,8 +100,8 @@ fn allocates_many_at_once() {
     assert_eq!(addrs, (1..1000).map(|n| n * BLOCK as u64).collect::<Vec<_>>());
 }
 
-/// Whether this system makes huge pages of a file's pages where it is asked to: Linux 6.1, unless
-/// it is told not to.
+/// Returns whether this system makes huge pages of a file's pages on request: Linux 6.1, unless
+/// configured not to.
 fn collapses() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
@@ -133,7 +133,7 @@ fn a_large_file_has_huge_pages() {
     let mapping = smaps.split_once("/memfd:huge").expect("the file is mapped").1;
     let huge = mapping.split_once("ShmemPmdMapped:").expect("smaps has the line").1;
     let huge: usize = huge.split_whitespace().next().unwrap().parse().unwrap();
-    // A system that is short of huge pages may refuse some.
+    // If the system is short of huge pages, it may refuse some.
     assert!((2048..=8192).contains(&huge), "{huge} kB in huge pages");
 }
 

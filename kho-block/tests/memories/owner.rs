@@ -31,7 +31,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
         Ok(Self::new(memory, memory.claim_one(addr).map_err(check)?))
     }
 
-    /// Wraps a block that `memory` has just given out.
+    /// Wraps a block that `memory` has just allocated or claimed.
     pub(crate) fn new(memory: &'m M, block: NonNull<u8>) -> Self {
         assert_eq!(block.addr().get() % 16, 0, "a block is aligned to 16");
         Self { memory, block }
@@ -41,7 +41,7 @@ impl<'m, M: BlockMemory> Owner<'m, M> {
         self.memory.addr_of(self.block)
     }
 
-    /// Returns where the block is in this process.
+    /// Returns the address of the block in this process.
     pub(crate) fn place(&self) -> usize {
         self.block.addr().get()
     }

@@ -18,7 +18,7 @@ fn block<M: BlockMemory>(blocks: u64) -> u64 {
     blocks * M::BLOCK_SIZE as u64
 }
 
-/// G1: a pointer is valid for a whole block, also after the memory has grown.
+/// G1: a pointer is valid for a whole block, even after the memory has grown.
 pub(crate) fn g1_pointers_are_valid<M: BlockMemory>(memory: &M) {
     let mut owners = Vec::new();
     for seed in 0..MANY {
@@ -114,7 +114,7 @@ pub(crate) fn g4_addresses_are_unique<M: BlockMemory>(memory: &M) {
     }
 }
 
-/// Not a guarantee, but good for speed: addresses rise, except where a memory starts an extent.
+/// Not a guarantee, but good for speed: addresses rise, except at the start of an extent.
 pub(crate) fn addresses_rise<M: BlockMemory>(memory: &M) {
     for _ in 0..2 {
         let owners = many(memory, MANY);

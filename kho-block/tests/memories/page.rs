@@ -42,14 +42,14 @@ fn memory(pages: &mut [Page; 4]) -> PageMemory<'_> {
     memory
 }
 
-/// How many pages are free, owned and preserved.
+/// Returns the number of pages that are free, owned and preserved.
 fn usage(memory: &PageMemory<'_>) -> [usize; 3] {
     let usage = memory.usage();
     assert_eq!(usage.unbacked, 0);
     [usage.free, usage.owned, usage.preserved]
 }
 
-/// A memory that holds its guarantees for as many blocks as the checks ask for.
+/// A memory with enough pages for the checks of the guarantees.
 #[test]
 fn guarantees() {
     fn check(check: impl Fn(&PageMemory<'_>)) {
@@ -91,7 +91,8 @@ fn pages_come_in_the_order_they_were_added() {
     let head = set.hand_over();
     assert_eq!(usage(&memory), [2, 0, 2]);
     assert_eq!(head.addr().get(), 0x9000);
-    // A successor claims it and goes on. What was freed comes last first: 0x3000, then 0x7000.
+    // A successor claims the set and goes on. Blocks were freed last one first: 0x3000, then
+    // 0x7000.
     let mut set = BlockSet::restore(&memory, head).unwrap();
     set.push(file(1000)).unwrap();
     assert_eq!(set.blocks().last(), Some(at(0x3000)));

@@ -1,4 +1,4 @@
-//! Checks of `read` and `lend`: which bytes they give, and which they refuse.
+//! Checks of `read` and `lend`: which bytes they return, and which they refuse.
 
 use kho_block::{BlockMemory, PhysAddr, ReadErrorKind, ReadMemory, StableMemory};
 
@@ -32,7 +32,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     let here = addrs[pair];
     let refused = Err(ReadErrorKind::NotPreserved);
 
-    // Owned.
+    // Both are owned.
     assert_eq!(read(memory, here, 16), refused);
     assert_eq!(read(memory, here + size as u64 - 1, 2), refused);
     let second = owners.remove(pair + 1);
@@ -44,7 +44,7 @@ pub(crate) fn only_preserved_blocks_are_read<M: BlockMemory>(memory: &M) {
     assert_eq!(read(memory, here + size as u64 - 8, 8), Ok(pattern(pair, 8)));
     assert_eq!(read(memory, here + size as u64 - 8, 9), refused);
     assert_eq!(read(memory, here, size + 1), refused);
-    // Both are.
+    // Both are preserved.
     second.hand_over();
     let both = [pattern(pair, size), pattern(pair + 1, size)].concat();
     assert_eq!(read(memory, here, 2 * size), Ok(both.clone()));
@@ -86,7 +86,7 @@ pub(crate) fn bytes_are_given<M: StableMemory>(memory: &M, start: u64, bytes: &[
         assert_eq!(read(memory, addr, count).as_deref(), Ok(expected));
         let lent = memory.lend(PhysAddr::new(addr), count).unwrap();
         assert_eq!(lent, expected);
-        // A loan is not a copy.
+        // The bytes are lent, not copied.
         assert_eq!(lent.as_ptr(), memory.lend(PhysAddr::new(addr), count).unwrap().as_ptr());
     }
     let end = start + len as u64;

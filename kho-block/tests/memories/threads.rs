@@ -128,7 +128,7 @@ pub(crate) fn failing_restores_are_never_seen<M: BlockMemory + Sync>(memory: &M)
     });
 }
 
-/// Memories and sets are `Send` and `Sync`: it compiles.
+/// Memories and sets are `Send` and `Sync`. The test is that this compiles.
 #[test]
 fn send_and_sync() {
     fn both<T: Send + Sync>() {}

@@ -1,4 +1,4 @@
-//! Changing entries in place, several borrowed at once.
+//! Changing entries in place while several are borrowed at once.
 
 use crate::TestEntry;
 use crate::driver::{Pair, World};
@@ -22,7 +22,7 @@ pub(crate) fn change<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, s
     }
 }
 
-/// Takes chunks, and while all of them are borrowed changes the first and last entry of each.
+/// Takes chunks, then changes the first and last entry of each while all are borrowed.
 pub(crate) fn chunks_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
     let values: Vec<_> = takes.iter().map(|_| (world.entry(), world.entry())).collect();
     let Pair { set, naive } = &mut world.pairs[0];
@@ -47,7 +47,7 @@ pub(crate) fn chunks_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M
     }
 }
 
-/// Takes entries, and changes them while all of them are borrowed.
+/// Takes entries, then changes them while all are borrowed.
 pub(crate) fn iter_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, takes: &[Take]) {
     let values: Vec<_> = takes.iter().map(|_| world.entry()).collect();
     let Pair { set, naive } = &mut world.pairs[0];
@@ -65,7 +65,7 @@ pub(crate) fn iter_mut<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>,
         naive.entries[index] = value;
     }
     let rest = naive.entries[left].iter_mut();
-    // By `fold`, over what is left; exchanges the ends of each entry.
+    // Folds over the rest, and swaps the ends of each entry.
     let mut seen = 0;
     let expected = rest.len();
     entries.for_each(|entry| {

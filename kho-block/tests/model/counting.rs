@@ -12,7 +12,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Returns how many allocations this thread has made.
+/// Returns the number of allocations that this thread has made.
 pub(crate) fn allocations() -> usize {
     ALLOCATIONS.get()
 }

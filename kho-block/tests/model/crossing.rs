@@ -25,7 +25,7 @@ pub(crate) fn start<'m, T: TestEntry, M: TestMemory>(
     }
 }
 
-/// Makes a chain by hand and restores it.
+/// Builds a chain by hand and restores it.
 fn chain<'m, T: TestEntry, M: TestMemory>(
     memory: &'m Watched<M>,
     parts: &[u8],
@@ -68,7 +68,7 @@ pub(crate) fn cross<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>) {
     }
     naive.limit = naive.limit.max(naive.blocks());
     *set = BlockSet::restore_with_limit(memory, head, naive.limit).unwrap();
-    // The blocks are claimed: neither read nor claimed again.
+    // The blocks are claimed, so they can be neither read nor claimed again.
     if let Some(first) = set.first() {
         let _ = bytes_of(first);
         assert!(memory.read(head.addr(), &mut [0]).is_err());
@@ -121,7 +121,7 @@ fn view<T: TestEntry>(memory: &impl ReadMemory, head: SetHead<T>, naive: &Naive<
     }
 }
 
-/// The sets that a plan left behind, to be checked once nothing borrows the memory.
+/// The sets at the end of a plan, to be checked once nothing borrows the memory.
 pub(crate) struct Left<T> {
     sets: [(SetHead<T>, Naive<T>); 2],
     finish: Finish,

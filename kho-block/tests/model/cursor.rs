@@ -7,7 +7,7 @@ use crate::naive::Naive;
 use crate::ops::Move;
 use crate::reading::{check, check_place};
 
-/// Moves a reader, and checks its position and what it returns at every step.
+/// Moves a reader, and checks its position and its result at every step.
 pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,

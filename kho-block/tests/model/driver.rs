@@ -41,9 +41,9 @@ pub(crate) struct Pair<'m, T: TestEntry, M: TestMemory> {
 
 pub(crate) struct World<'m, T: TestEntry, M: TestMemory> {
     pub(crate) memory: &'m Watched<M>,
-    /// The operations are on the first pair.
+    /// Operations apply to the first pair.
     pub(crate) pairs: [Pair<'m, T, M>; 2],
-    /// How many more allocations succeed.
+    /// Number of allocations that will still succeed.
     pub(crate) budget: usize,
     /// The seed of the last entry.
     pub(crate) seed: u64,
@@ -115,7 +115,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
         sample(self.seed)
     }
 
-    /// Sets how many allocations succeed, where the memory can fail.
+    /// Sets how many allocations succeed, if the memory can fail.
     pub(crate) fn set_budget(&mut self, budget: usize) {
         if self.memory.inner().set_budget(budget) {
             self.budget = budget;
@@ -130,7 +130,7 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
                 let additional = self.pairs[0].naive.amount(*amount);
                 writing::reserve(self, additional);
             }
-            // With 32 bits there may be as much.
+            // On 32-bit machines there may be that much memory.
             Op::ReserveMax if usize::BITS < 64 => {}
             Op::ReserveMax => writing::reserve(self, usize::MAX),
             Op::Starve(amount, budget) => {
@@ -192,7 +192,10 @@ impl<T: TestEntry, M: TestMemory> World<'_, T, M> {
         let mut asked = 0;
         let panicked = catch_injected(|| {
             set.retain(|entry| {
-                assert!(bytes_of(entry) == bytes_of(&entries[asked]), "asked about another");
+                assert!(
+                    bytes_of(entry) == bytes_of(&entries[asked]),
+                    "`keep` was called with another entry"
+                );
                 asked += 1;
                 if asked - 1 == at {
                     inject();
@@ -233,7 +236,7 @@ fn decisions<T: Copy>(keep: Keep, naive: &Naive<T>) -> Vec<bool> {
 }
 
 impl<T: TestEntry, M: TestMemory> Pair<'_, T, M> {
-    /// Runs an operation that concerns one set only.
+    /// Runs an operation on a single set.
     fn run(&mut self, op: &Op) {
         let Self { set, naive } = self;
         match op {
@@ -259,7 +262,7 @@ impl<T: TestEntry, M: TestMemory> Pair<'_, T, M> {
                 naive.limit = limit.map_or(usize::MAX, usize::from);
                 set.set_block_limit(naive.limit);
             }
-            _ => unreachable!("not an operation on one set"),
+            _ => unreachable!("not an operation on a single set"),
         }
     }
 }

@@ -51,7 +51,7 @@ fn model<T: TestEntry, M: TestMemory + 'static>() {
     static POOL: Once = Once::new();
     POOL.call_once(|| {
         let pool = ThreadPoolBuilder::new().num_threads(3).stack_size(STACK);
-        pool.build_global().expect("nothing has used rayon before");
+        pool.build_global().expect("rayon was used before this");
     });
     let thread = thread::Builder::new().stack_size(STACK).spawn(run::<T, M>).unwrap();
     if let Err(payload) = thread.join() {

@@ -4,21 +4,21 @@ use kho_block::ReserveErrorKind;
 
 use crate::ops::{Amount, Spot};
 
-/// How many blocks are filled at most, to keep the tests fast.
+/// Largest number of blocks that are filled, to keep the tests fast.
 const MANY_BLOCKS: usize = 10;
 
 #[derive(Clone)]
 pub(crate) struct Naive<T> {
     pub(crate) entries: Vec<T>,
-    /// How many entries each linked block holds.
+    /// Number of entries in each linked block.
     pub(crate) counts: Vec<usize>,
-    /// Blocks that are reserved and hold nothing.
+    /// Number of reserved blocks that hold no entries.
     pub(crate) spare: usize,
     pub(crate) limit: usize,
-    /// How many entries fit in a block.
+    /// Number of entries that fit in a block.
     pub(crate) per: usize,
-    /// How many entries are published, if a block is published when the one after it is opened. A
-    /// set that is not being written has all of them published.
+    /// Number of published entries, if a block is published when the next one is opened. A set that
+    /// is not being written has published all its entries.
     pub(crate) published: usize,
 }
 
@@ -44,7 +44,7 @@ impl<T: Copy> Naive<T> {
         self.room_in_last() + self.spare * self.per
     }
 
-    /// How many entries are published, if a block is published when it is full.
+    /// Returns the number of published entries, if a block is published when it is full.
     pub(crate) fn published_early(&self) -> usize {
         if self.room_in_last() == 0 { self.len() } else { self.published }
     }
@@ -54,12 +54,12 @@ impl<T: Copy> Naive<T> {
         self.counts[..before_last].iter().all(|count| *count == self.per)
     }
 
-    /// Index of the first entry of a block.
+    /// Returns the index of the first entry of a block.
     pub(crate) fn start(&self, block: usize) -> usize {
         self.counts.iter().take(block).sum()
     }
 
-    /// The block of an entry, and its index there.
+    /// Returns the block of an entry, and the entry's index in it.
     pub(crate) fn locate(&self, mut index: usize) -> (usize, usize) {
         for (block, count) in self.counts.iter().enumerate() {
             if index < *count {
@@ -85,7 +85,7 @@ impl<T: Copy> Naive<T> {
         true
     }
 
-    /// Adds blocks, at most `budget` of them. An error is the position and the kind.
+    /// Adds blocks, at most `budget` of them. An error is a position and a kind.
     pub(crate) fn reserve(
         &mut self,
         additional: usize,
@@ -100,7 +100,7 @@ impl<T: Copy> Naive<T> {
             let kind = ReserveErrorKind::TooLong { limit: self.limit };
             return Err((self.limit.max(before), kind));
         }
-        // No machine has as much.
+        // No machine has that much memory.
         if usize::BITS == 64 && missing > usize::MAX / (1 << 20) / self.per {
             return Err((before, ReserveErrorKind::OutOfMemory));
         }
@@ -130,7 +130,7 @@ impl<T: Copy> Naive<T> {
         self.published = self.len();
     }
 
-    /// Cuts the chain at the first entry to remove, and appends the kept ones behind it.
+    /// Cuts the chain at the first entry to remove, and appends the kept ones after it.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
         let Some(cut) = keep.iter().position(|keep| !keep) else { return };
         let tail = self.entries[cut..].to_vec();

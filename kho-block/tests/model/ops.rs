@@ -1,7 +1,7 @@
 //! Operations on a set as data, which proptest generates, shrinks and prints.
 //!
-//! Places and amounts are relative, so that edges of blocks are met often whatever the entry's
-//! size.
+//! Places and amounts are relative, so that plans often hit the edges of blocks, whatever the
+//! entry's size.
 
 use std::num::NonZeroU8;
 
@@ -26,13 +26,13 @@ pub(crate) enum Spot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Amount {
     Few(u8),
-    /// As many as there is room for, more or less.
+    /// About as many as there is room for.
     Room(i8),
-    /// As many as fit in some blocks, more or less.
+    /// About as many as fit in some blocks.
     Blocks(u8, i8),
 }
 
-/// How many entries or blocks a thread gets at most.
+/// Largest number of entries or blocks that a thread gets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
     Few(NonZeroU8),
@@ -55,7 +55,7 @@ pub(crate) enum Step {
     PushWithinCapacity(Amount),
     PushWith(Amount),
     Extend(Amount),
-    /// Extends by an iterator that knows its length or does not, and panics at this entry.
+    /// Extends by an iterator that may know its length, and panics at this entry.
     TryExtend(Amount, bool, Option<u8>),
     /// Extends by entries of which the one with this index panics.
     ParExtend(Amount, Part, Option<u8>),
@@ -83,7 +83,7 @@ pub(crate) enum Read {
     NextBack,
     Nth(Spot),
     NthBack(Spot),
-    /// Moves the original, and goes on with a clone made before.
+    /// Moves the original, then continues with a clone made before.
     Clone,
     Fold,
     Rfold,
@@ -98,7 +98,7 @@ pub(crate) enum Move {
     Prev,
     Seek(Spot),
     Nth(Spot),
-    /// Moves the original, and goes on with a clone made before.
+    /// Moves the original, then continues with a clone made before.
     Clone,
     Fold,
     Last,
@@ -122,9 +122,9 @@ pub(crate) enum Keep {
     Without(Spot),
     /// Those from here on.
     From(Spot),
-    /// Some, by this seed.
+    /// Some, chosen by this seed.
     Some(u64),
-    /// Few, by this seed.
+    /// A few, chosen by this seed.
     Few(u64),
 }
 
@@ -135,10 +135,10 @@ pub(crate) enum Op {
     Extend(Amount, bool),
     Reserve(Amount),
     ReserveMax,
-    /// Reserves while only so many allocations succeed, where the memory can fail.
+    /// Reserves while only so many allocations succeed, if the memory can fail.
     Starve(Amount, u8),
     Write(Vec<Step>, End),
-    /// Sets how many allocations succeed from here on, where the memory can fail.
+    /// Sets how many allocations succeed from here on, if the memory can fail.
     Budget(Option<u8>),
     Shrink,
     Pop(u8),
@@ -161,11 +161,11 @@ pub(crate) enum Op {
     Swap,
 }
 
-/// Where a set comes from.
+/// The origin of a set.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     Empty,
-    /// A chain made by hand: for each block, the fraction that is filled, in 256ths.
+    /// A chain built by hand: for each block, the fraction that is filled, in 256ths.
     Chain(Vec<u8>),
 }
 
@@ -174,11 +174,11 @@ pub(crate) enum Start {
 pub(crate) enum Finish {
     /// The sets are dropped.
     Drop,
-    /// The sets are handed over and nobody claims them.
+    /// The sets are handed over and never claimed.
     Abandon,
-    /// The sets are handed over and their file is opened again, where there is one.
+    /// The sets are handed over and their file is opened again, if there is one.
     Reopen,
-    /// The sets are handed over and their file is sealed and viewed, where there is one.
+    /// The sets are handed over and their file is sealed and viewed, if there is one.
     Seal,
 }
 

@@ -12,7 +12,7 @@ use crate::naive::Naive;
 use crate::ops::Spot;
 use crate::watched::Watched;
 
-/// Reads the entries between two, split into ranges of at most `most`, and all blocks.
+/// Reads a range of entries, split into ranges of at most `most`, and all blocks.
 pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
@@ -53,7 +53,7 @@ fn check<T: TestEntry>(found: &[T], expected: &[T]) {
     assert!(cast_slice::<T, u8>(found) == cast_slice::<T, u8>(expected), "entries differ");
 }
 
-/// Changes every entry, once by blocks and once one by one.
+/// Changes every entry twice: block by block and one by one.
 pub(crate) fn change<T: TestEntry, M: TestMemory>(pair: &mut Pair<'_, T, M>, most: usize) {
     let Pair { set, naive } = pair;
     let chunks = set.par_chunks_mut().with_max_len(most);

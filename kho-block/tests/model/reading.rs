@@ -10,7 +10,7 @@ use crate::TestEntry;
 use crate::naive::Naive;
 use crate::ops::{Read, Spot, Take};
 
-/// How many entries are compared one by one at most, to keep the tests fast.
+/// Largest number of entries that are compared one by one, to keep the tests fast.
 const MANY: usize = 3000;
 
 /// Checks that `found` is the entry at `index`, in place.
@@ -26,7 +26,7 @@ pub(crate) fn check<T: TestEntry, M: ReadMemory>(
     assert!(bytes_of(found) == bytes_of(&naive.entries[index]), "entry {index} differs");
 }
 
-/// Reads by steps, and checks what the iterator has left at every step.
+/// Reads step by step, and checks what is left in the iterator after each step.
 pub(crate) fn read<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
@@ -77,7 +77,7 @@ pub(crate) fn check_all<'a, T: TestEntry, M: ReadMemory>(
     for index in indices {
         check(entries, naive, found.next(), Some(index));
     }
-    // Fused.
+    // The iterator is fused.
     check(entries, naive, found.next(), None);
     check(entries, naive, found.next(), None);
 }
@@ -112,12 +112,12 @@ pub(crate) fn check_place<T: TestEntry, M: ReadMemory>(
     found: &T,
     index: Option<usize>,
 ) {
-    let index = index.expect("one entry too many");
+    let index = index.expect("the iterator returned an entry too many");
     assert!(ptr::eq(found, &entries[index]), "not entry {index}");
     debug_assert!(bytes_of(found) == bytes_of(&naive.entries[index]));
 }
 
-/// Takes chunks, and checks those that are left.
+/// Takes chunks and checks the rest.
 pub(crate) fn chunks<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,
@@ -130,7 +130,7 @@ pub(crate) fn chunks<T: TestEntry, M: ReadMemory>(
     check_chunks(naive, entries.chunks(), &blocks.collect::<Vec<_>>(), takes);
 }
 
-/// Takes the slices of the entries between two, and copies those entries.
+/// Reads the entries of a range as slices and by copying.
 pub(crate) fn slices<T: TestEntry, M: ReadMemory>(
     entries: &Entries<T, M>,
     naive: &Naive<T>,

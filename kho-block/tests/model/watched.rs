@@ -1,5 +1,5 @@
-//! A memory around another that knows which blocks are owned, checks each call, and reads the bytes
-//! of a block while a set owns it.
+//! A wrapper around a memory. It knows which blocks are owned, checks each call, and can read a
+//! block while a set owns it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl<M: BlockMemory> Watched<M> {
         self.allocations.get()
     }
 
-    /// Returns how many blocks are owned.
+    /// Returns the number of owned blocks.
     pub(crate) fn owned(&self) -> usize {
         self.owned.borrow().len()
     }
@@ -42,8 +42,8 @@ impl<M: BlockMemory> Watched<M> {
     pub(crate) fn peek(&self, addr: u64, buf: &mut [u8]) {
         assert!(buf.len() <= M::BLOCK_SIZE);
         let block = self.owned.borrow()[&addr];
-        // SAFETY: the block is owned, so its bytes are initialised and valid for reads (G1), and
-        // at least as many as `buf` has. The tests have one thread and write nothing meanwhile.
+        // SAFETY: the block is owned, so its bytes are initialised and valid for reads (G1), and at
+        // least as many as `buf` has. The tests have one thread and write nothing in the meantime.
         unsafe { block.copy_to_nonoverlapping(NonNull::from(&mut *buf).cast(), buf.len()) };
     }
 
@@ -67,7 +67,7 @@ impl<M: BlockMemory> ReadMemory for Watched<M> {
     }
 }
 
-// SAFETY: what succeeds comes from the memory inside, which gives the guarantees.
+// SAFETY: every block comes from the wrapped memory, which gives the guarantees.
 unsafe impl<M: BlockMemory> BlockMemory for Watched<M> {
     fn allocate<F>(&self, count: usize, visit: F) -> Result<(), AllocError>
     where

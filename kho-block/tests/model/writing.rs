@@ -86,7 +86,7 @@ pub(crate) fn reserve<T: TestEntry, M: TestMemory>(world: &mut World<'_, T, M>, 
     }
 }
 
-/// Writes by steps, and ends in the given way.
+/// Writes step by step, and ends in the given way.
 pub(crate) fn write<T: TestEntry, M: TestMemory>(
     world: &mut World<'_, T, M>,
     steps: &[Step],
@@ -115,7 +115,7 @@ pub(crate) fn write<T: TestEntry, M: TestMemory>(
             let mut writer = set.writer();
             session.run(&mut writer, steps);
             mem::forget(writer);
-            // A block is published once it is full: then, or when the next one is opened.
+            // A full block is published at once, or when the next one is opened.
             let published = [naive.published, naive.published_early()];
             assert!(published.contains(&set.len()), "{} of {published:?}", set.len());
             naive.truncate(set.len());
@@ -157,7 +157,7 @@ pub(crate) fn write<T: TestEntry, M: TestMemory>(
     naive.published = naive.len();
 }
 
-/// The state of a writer's steps beside the writer itself.
+/// The state of a sequence of writer steps, apart from the writer.
 struct Session<'a, T, M> {
     memory: &'a Watched<M>,
     naive: &'a mut Naive<T>,
@@ -220,7 +220,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
             }
             Step::ReserveMax if usize::BITS < 64 => {}
             Step::ReserveMax => {
-                // Without a limit, half: that also counts right with what is not published.
+                // Without a limit, reserve half. That also tests the count of unpublished entries.
                 let without_limit = self.naive.limit == usize::MAX;
                 let max = usize::MAX >> usize::from(without_limit);
                 let reserved = self.naive.reserve(max, self.budget);
@@ -235,7 +235,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
         }
     }
 
-    /// Extends by an iterator, which panics at the entry `panics` if there are as many.
+    /// Extends by an iterator, which panics at the entry `panics` if it gets there.
     fn try_extend(
         &mut self,
         writer: &mut Writer<'_, T, &Watched<M>>,
@@ -264,7 +264,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
         let before = self.naive.len();
         for (index, entry) in entries.into_iter().enumerate() {
             if panics == Some(index) {
-                // What came before stays.
+                // Earlier entries stay.
                 assert!(panicked);
                 return;
             }
@@ -280,7 +280,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
         result.unwrap();
     }
 
-    /// Extends by entries on several threads, one of which panics if there are as many.
+    /// Extends by entries on several threads, one of which panics if it is reached.
     fn par_extend(
         &mut self,
         writer: &mut Writer<'_, T, &Watched<M>>,
@@ -321,7 +321,7 @@ impl<T: TestEntry, M: TestMemory> Session<'_, T, M> {
             made = true;
             entry
         });
-        assert_eq!(made, result.is_ok(), "an entry is made only where there is room");
+        assert_eq!(made, result.is_ok(), "an entry is made only if there is room");
         if !self.naive.push(entry) {
             match self.naive.reserve(1, self.budget) {
                 Ok(()) => assert!(self.naive.push(entry)),

@@ -1,4 +1,4 @@
-//! H4: a descriptor that does not fit is refused before it is mapped, and comes back.
+//! H4: a descriptor that does not fit is refused before it is mapped, and is given back.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -100,7 +100,7 @@ fn seals_are_named() {
     }
     assert_eq!(refused(CLAIM, sealed(STABLE)), MemfdError::Sealed);
     assert_eq!(refused(VIEW, sealed(SealFlags::WRITE)), MemfdError::NotSealed);
-    // A file that is sealed for good opens, also if the descriptor can only read.
+    // A file that is sealed for good opens, even if the descriptor is only open for reading.
     let done = sealed(STABLE | SealFlags::SEAL);
     SEAL(reopened(&done, OpenOptions::new().read(true))).unwrap();
     SEAL(done).unwrap();

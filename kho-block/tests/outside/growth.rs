@@ -1,4 +1,4 @@
-//! A file that grows: its memory is there, and errors say why it can't grow.
+//! A file that grows: its memory exists, and errors tell why it can't grow.
 
 use kho_block::{AllocErrorKind, BlockSet, MemfdMemory, ReserveErrorKind};
 use rustix::fs::{SealFlags, fcntl_add_seals};
@@ -6,7 +6,7 @@ use rustix::fs::{SealFlags, fcntl_add_seals};
 use crate::common::OneBlock as _;
 use crate::{BLOCK, Number, allocated, from_fd, handed_over};
 
-/// H5: a set's blocks have memory, whatever the kernel said about huge pages.
+/// H5: a set's blocks have memory, whatever the kernel reports about huge pages.
 #[test]
 fn what_is_reserved_is_allocated() {
     let memory = MemfdMemory::new("grows").unwrap();

@@ -1,4 +1,4 @@
-//! Sparse files, whose length says nothing about how much memory they have.
+//! Sparse files, which have less memory than their length.
 
 use std::ptr;
 
@@ -103,7 +103,7 @@ fn blocks_with_holes() {
     assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
-/// G3: blocks are zero, even if somebody wrote after the end of the file. A mapping can do so up to
+/// G3: blocks are zero, even if somebody wrote after the end of the file, as a mapping can up to
 /// the end of the last page.
 #[test]
 fn bytes_after_the_end() {

@@ -1,4 +1,4 @@
-//! Limits of the process: address space, locked memory, length of files.
+//! Limits of the process: address space, locked memory, file size.
 
 use kho_block::{BlockSet, MemfdError, MemfdMemory, ReserveErrorKind, SealedMemfd};
 use rustix::fs::{MemfdFlags, ftruncate};
@@ -44,7 +44,7 @@ fn child_address_space() {
     let fd = memfd(MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&fd, 256 << 20).unwrap();
     assert_eq!(from_fd::<BLOCK>(fd).unwrap().max_len(), 512 << 20);
-    // A length that was asked for is either reserved, or named in the error.
+    // A requested length is either reserved or named in the error.
     let len = 64 << 30;
     let before = pages_mapped();
     let error = MemfdMemory::<BLOCK>::with_max_len("much", len).unwrap_err();
@@ -68,7 +68,7 @@ fn child_address_space() {
     assert_eq!(pages_mapped(), before, "a failure left something mapped");
 }
 
-/// Returns how many pages are mapped.
+/// Returns the number of mapped pages.
 fn pages_mapped() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').next().unwrap().parse().unwrap()

@@ -1,6 +1,7 @@
-//! What comes from outside: descriptors of all kinds, limits of the process, forks, sparse files.
+//! Conditions outside the program: descriptors of all kinds, limits of the process, forks, sparse
+//! files.
 
-// The sizes need addresses of 64 bits.
+// The sizes need 64-bit addresses.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![allow(unsafe_code)] // the tests open descriptors as memories, and fork
 
@@ -46,7 +47,7 @@ fn memfd(flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
     memfd_create("kho-block-outside", MemfdFlags::CLOEXEC | flags)
 }
 
-/// Returns how many bytes of memory a file has.
+/// Returns the number of bytes of memory that a file has.
 fn allocated(fd: impl AsFd) -> u64 {
     u64::try_from(fstat(fd).unwrap().st_blocks).unwrap() * 512
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{Item, Memory, PER_BLOCK, check, numbered, pool};
 
-/// An iterator that says it has `said` entries, and behaves as `how` says.
+/// An iterator that claims to have `said` entries, and behaves as `how` says.
 #[derive(Clone, Copy, Debug)]
 struct Lying {
     said: usize,
@@ -110,7 +110,7 @@ fn every_lie_leaves_the_set_as_it_was() {
             for given in lengths {
                 for how in hows {
                     let honest = matches!(how, How::Bridge | How::OneByOne);
-                    // Nothing is promised and nothing is given.
+                    // It claims no entries and gives none.
                     if (said == given && honest) || (said == 0 && given == 0) {
                         continue;
                     }

@@ -1,5 +1,5 @@
 //! Parallel reading and writing beyond the model: iterators that lie about their length, panics at
-//! every entry, pools of several sizes, sets within sets.
+//! every entry, pools of several sizes, nested sets.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,7 +20,7 @@ use common::{Decoded, decode, preserve_chain};
 
 /// Size of a block in bytes, small so that few entries fill many.
 const BLOCK: usize = 128;
-/// How many entries of 16 bytes fit in a block.
+/// Number of entries of 16 bytes that fit in a block.
 const PER_BLOCK: usize = 7;
 
 type Memory = HeapMemory<BLOCK>;
@@ -68,7 +68,7 @@ fn check(set: &Set<'_>, len: usize) {
     assert!(set.is_uniform());
 }
 
-/// What was handed over, by a decoder that owes nothing to the library.
+/// Decodes the set that was handed over, without the library.
 fn handed_over(memory: &Memory, set: Set<'_>) -> Decoded {
     let head = set.hand_over();
     decode(head.addr().get(), BLOCK, size_of::<Item>(), |addr, buf| {
@@ -134,7 +134,7 @@ fn a_chain_with_short_blocks_keeps_its_shape() {
     }
 }
 
-/// A panic at any entry leaves the set as it was, and fit for more.
+/// A panic at any entry leaves the set as it was, and usable.
 #[test]
 fn a_panic_at_every_entry() {
     let pool = pool(2);
@@ -164,7 +164,7 @@ fn a_panic_at_every_entry() {
     }
 }
 
-/// What a writer wrote before and after, also where it was not published, and rolling back.
+/// Entries that the writer pushed before and after, published or not, and a rollback.
 #[test]
 fn within_a_writer() {
     let memory = Memory::new_with_block_size();
@@ -187,7 +187,7 @@ fn within_a_writer() {
     assert_eq!(memory.usage().owned, 0);
 }
 
-/// All or none: where blocks are missing, nothing changes.
+/// All or none: if blocks are missing, nothing changes.
 #[test]
 fn no_room() {
     let memory = Memory::new_with_block_size();
@@ -265,7 +265,7 @@ fn what_can_be_read() {
     );
 }
 
-/// What may go to another thread. It compiles or it does not.
+/// Which types are `Send` and `Sync`. The test is that this compiles.
 #[test]
 fn send_and_sync() {
     fn send<T: Send>() {}

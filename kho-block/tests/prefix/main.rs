@@ -5,7 +5,7 @@
 //! at every published step, and before each new block. The other (`step`) walks along it between
 //! any two instructions.
 #![allow(unsafe_code)]
-// Tests, on 64 bits.
+// For 64-bit machines.
 #![allow(clippy::cast_possible_truncation)]
 
 #[path = "../common/mod.rs"]
@@ -42,7 +42,7 @@ enum Op {
     Truncate(prop::sample::Index),
     Pop,
     Clear,
-    /// Keeps the entries whose numbers hash to no bit of this.
+    /// Keeps the entries whose hashed numbers share no bit with this.
     Retain(u8),
     /// Panics at the entry with this index.
     RetainPanic(u8, prop::sample::Index),
@@ -106,7 +106,7 @@ fn craft(memory: &impl BlockMemory, counts: &[usize]) -> SetHead<Item> {
     SetHead::new(addrs.first().copied().unwrap_or(PhysAddr::NULL))
 }
 
-/// A set under observation, and what should be in it.
+/// A set under observation, and the entries that it should have.
 struct Run<'m> {
     memory: &'m Observed,
     set: BlockSet<Item, &'m Observed>,
@@ -140,7 +140,7 @@ impl<'m> Run<'m> {
     fn assert_growing(&self, all: &[u64], least: usize) {
         let mut len = least;
         for seen in self.seen() {
-            assert!(all.starts_with(&seen), "{seen:?} is no prefix of {all:?}");
+            assert!(all.starts_with(&seen), "{seen:?} is not a prefix of {all:?}");
             assert!(seen.len() >= len, "{} after {len}", seen.len());
             len = seen.len();
         }
@@ -150,7 +150,7 @@ impl<'m> Run<'m> {
     fn assert_shrinking(&self, all: &[u64], least: usize) {
         let mut len = all.len();
         for seen in self.seen() {
-            assert!(all.starts_with(&seen), "{seen:?} is no prefix of {all:?}");
+            assert!(all.starts_with(&seen), "{seen:?} is not a prefix of {all:?}");
             assert!(seen.len() <= len && seen.len() >= least, "{} after {len}", seen.len());
             len = seen.len();
         }
@@ -163,11 +163,11 @@ impl<'m> Run<'m> {
         let mut len = old.len();
         for seen in self.seen() {
             if !is_cut {
-                assert!(old.starts_with(&seen), "{seen:?} is no prefix of {old:?}");
+                assert!(old.starts_with(&seen), "{seen:?} is not a prefix of {old:?}");
                 assert!(seen.len() >= cut && seen.len() <= len);
                 is_cut = seen.len() == cut;
             } else {
-                assert!(new.starts_with(&seen), "{seen:?} is no prefix of {new:?}");
+                assert!(new.starts_with(&seen), "{seen:?} is not a prefix of {new:?}");
                 assert!(seen.len() >= len);
             }
             len = seen.len();
@@ -177,7 +177,7 @@ impl<'m> Run<'m> {
     /// Checks that the set grows, or is rolled back to what it was.
     fn assert_undone(&self, all: &[u64], least: usize) {
         for seen in self.seen() {
-            assert!(all.starts_with(&seen), "{seen:?} is no prefix of {all:?}");
+            assert!(all.starts_with(&seen), "{seen:?} is not a prefix of {all:?}");
             assert!(seen.len() >= least);
         }
     }
@@ -220,7 +220,7 @@ impl<'m> Run<'m> {
                     }))
                 }));
                 assert!(result.is_err());
-                // Not one of them was seen.
+                // None of them was seen.
                 self.assert_growing(&old, old.len());
             }
             Op::Publish(counts) => {
@@ -342,12 +342,12 @@ impl<'m> Run<'m> {
                 self.set = BlockSet::restore(memory, head).unwrap();
             }
         }
-        // Nothing changes without a published step, and the last one leaves what is there now.
+        // Nothing changes without a published step, and the last step leaves the current state.
         match self.memory.last_published() {
             Some(last) => assert_eq!(last.as_ref(), Ok(&self.model), "{op:?}"),
             None => assert_eq!(old, self.model, "{op:?}"),
         }
-        // And now: exactly what it should be, to the set and to whoever looks.
+        // Now the set and an observer both see exactly the expected entries.
         assert!(self.set.iter().map(|item| item.id()).eq(self.model.iter().copied()), "{op:?}");
         self.memory.published();
         assert_eq!(self.seen(), std::slice::from_ref(&self.model), "{op:?}");
@@ -373,7 +373,7 @@ proptest! {
     }
 }
 
-/// Cuts every small chain with short blocks in every way.
+/// Cuts every small chain with short blocks in every possible way.
 #[test]
 fn every_cut_of_small_chains() {
     for counts in [&[1, 1, 1][..], &[7, 7], &[3, 7, 1, 2], &[1, 7, 7, 7], &[2], &[7, 1, 7, 1]] {

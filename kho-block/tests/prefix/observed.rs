@@ -14,7 +14,7 @@ use crate::common::Noted;
 
 /// Size of a block in bytes, small so that few entries fill many.
 pub(crate) const BLOCK: usize = 128;
-/// How many entries of 16 bytes fit in a block.
+/// Number of entries of 16 bytes that fit in a block.
 pub(crate) const PER_BLOCK: usize = 7;
 
 const CHECK: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -77,8 +77,8 @@ impl Observed {
         self.seen.borrow_mut().push(seen);
     }
 
-    /// The ids of the entries on the chain from the first block. A first block without entries is
-    /// an empty set; any other fault is an error.
+    /// Returns the ids of the entries in the chain from the first block. A first block without
+    /// entries is an empty set; any other fault is an error.
     fn walk(&self) -> Seen {
         let owned = self.owned.borrow();
         let Some(&first) = owned.first() else { return Ok(Vec::new()) };
@@ -128,7 +128,7 @@ impl ReadMemory for Observed {
     }
 }
 
-// SAFETY: what succeeds comes from the memory inside, which gives the guarantees; owned blocks are
+// SAFETY: every block comes from the wrapped memory, which gives the guarantees; owned blocks are
 // read only while their owner is calling.
 unsafe impl BlockMemory for Observed {
     fn allocate<F>(&self, count: usize, mut visit: F) -> Result<(), AllocError>

@@ -16,21 +16,21 @@ use crate::observed::{BLOCK, Item, PER_BLOCK};
 type Set<'m> = BlockSet<Item, &'m MemfdMemory<BLOCK>>;
 
 const MOST: usize = 256;
-/// How many bytes of the file hold the blocks.
+/// Number of bytes of the file that hold the blocks.
 const SPAN: usize = 16 << 10;
 
-/// What the handler compares the chain with. Only one test writes it.
+/// The expected state, with which the handler compares the chain. Only one test writes it.
 struct Watch {
-    /// Where the file is mapped.
+    /// Address at which the file is mapped.
     base: AtomicUsize,
     /// The offset of the first block.
     first: AtomicUsize,
     least: AtomicUsize,
-    /// What the entries may be: their ids, in one of two lists.
+    /// The ids that the entries may have, as two lists.
     lists: [[AtomicU64; MOST]; 2],
     lens: [AtomicUsize; 2],
     steps: AtomicUsize,
-    /// The first fault: 0 for none, else a number from `walk` and the step it was seen at.
+    /// The first fault: 0 for none, otherwise a number from `walk` and the step it was seen at.
     fault: AtomicUsize,
     fault_step: AtomicUsize,
 }
@@ -62,8 +62,8 @@ fn word(block: usize, index: usize) -> u64 {
     unsafe { word.read_volatile() }
 }
 
-/// Walks along the chain. Returns 0 if it is valid, else the number of the fault. Allocates and
-/// calls nothing, since the thread may be stopped anywhere.
+/// Walks along the chain. Returns 0 if it is valid, otherwise the number of the fault. Allocates
+/// and calls nothing, since the thread may be stopped anywhere.
 fn walk() -> usize {
     let first = WATCH.first.load(Relaxed);
     let least = WATCH.least.load(Relaxed);
@@ -73,7 +73,7 @@ fn walk() -> usize {
     for _ in 0..SPAN / BLOCK {
         let count = word(block, 1) as usize;
         if count == 0 && len == 0 {
-            // No entries, and the block is refused: so it is while a set has none.
+            // The block has no entries and is refused, as it should be while a set is empty.
             return if least == 0 { 0 } else { EMPTY };
         }
         if count == 0 || count > PER_BLOCK {
@@ -143,7 +143,7 @@ fn stepped(f: impl FnOnce()) {
     unsafe { asm!("pushfq", "and qword ptr [rsp], -0x101", "popfq") };
 }
 
-/// Sets what the chain may hold: a prefix of one of two lists, not shorter than `least`.
+/// Sets the expected state: a prefix of one of two lists, of at least `least` entries.
 fn allow(least: usize, lists: [&[u64]; 2]) {
     assert!(lists.iter().all(|list| list.len() <= MOST));
     WATCH.least.store(least, Relaxed);
@@ -167,7 +167,7 @@ fn life(counts: &[usize]) {
     let block = memory.allocate_one().unwrap();
     let offset = memory.addr_of(block).get() as usize;
     WATCH.base.store(block.as_ptr().expose_provenance() - offset, Relaxed);
-    // SAFETY: allocated above and not used again, but for the place it is at.
+    // SAFETY: allocated above and not used again, except for its address.
     unsafe { memory.free_one(block) };
     let head = craft(&memory, counts);
     let mut set: Set<'_> = BlockSet::restore(&memory, head).unwrap();
@@ -246,7 +246,7 @@ fn every_instruction_shows_a_prefix() {
     for counts in [&[1][..], &[7], &[3, 1, 7], &[1, 1, 1, 1], &[7, 7, 2]] {
         life(counts);
     }
-    // Some thousands at the least, or the processor did not stop.
+    // At least some thousands, or the processor did not stop.
     let steps = WATCH.steps.load(Relaxed);
     assert!(steps > 10_000, "{steps} steps");
 }

@@ -1,4 +1,4 @@
-//! Where the blocks of a heap are.
+//! Extents: the allocations that a heap memory divides into blocks.
 
 use alloc::alloc::{alloc, dealloc};
 use alloc::vec::Vec;
@@ -16,15 +16,15 @@ fn huge_page_size() -> Option<usize> {
     None
 }
 
-/// The least number of blocks in an extent, where there is memory for them.
+/// The smallest number of blocks in an extent, unless memory is short.
 const LEAST_BLOCKS: usize = 16;
 /// The largest extent in bytes.
 const LARGEST_EXTENT: usize = 1 << 30;
 
-/// The extents of a heap, in the order of their blocks' numbers.
+/// The extents of a heap memory, in the order of their blocks' numbers.
 pub(super) struct Extents<const BLOCK_SIZE: usize> {
     list: Vec<Extent<BLOCK_SIZE>>,
-    /// Which one was used last. The next block is most often in the same.
+    /// Index of the extent that was used last, which most often has the next block too.
     recent: usize,
 }
 
@@ -45,12 +45,12 @@ impl<const BLOCK_SIZE: usize> Extents<BLOCK_SIZE> {
         Self { list: Vec::new(), recent: 0 }
     }
 
-    /// Makes room for one more extent. Returns `false` if there is no memory for it.
+    /// Makes room for one more extent. Returns whether there was memory for it.
     pub(super) fn reserve_one(&mut self) -> bool {
         self.list.try_reserve(1).is_ok()
     }
 
-    /// Adds an extent, whose first number must follow the last block's.
+    /// Adds an extent. The number of its first block must follow that of the last block.
     pub(super) fn push(&mut self, extent: Extent<BLOCK_SIZE>) {
         self.list.push(extent);
     }
@@ -62,7 +62,7 @@ impl<const BLOCK_SIZE: usize> Extents<BLOCK_SIZE> {
         extent.at((number - extent.first) * BLOCK_SIZE)
     }
 
-    /// Finds the byte at an address. Returns its extent and its offset there.
+    /// Finds the byte at an address. Returns its extent and its offset in the extent.
     #[inline]
     pub(super) fn find(&mut self, addr: usize) -> Option<(&Extent<BLOCK_SIZE>, usize)> {
         if self.list.get(self.recent)?.offset(addr).is_none() {
@@ -72,7 +72,7 @@ impl<const BLOCK_SIZE: usize> Extents<BLOCK_SIZE> {
         extent.offset(addr).map(|offset| (extent, offset))
     }
 
-    /// Returns the lowest address in an extent that is not below `addr`.
+    /// Returns the lowest address at or after `addr` that is in an extent.
     pub(super) fn next_addr(&self, addr: PhysAddr) -> Option<PhysAddr> {
         let in_extent = |extent: &Extent<BLOCK_SIZE>| {
             let start = extent.base.addr().get() as u64;
@@ -84,10 +84,9 @@ impl<const BLOCK_SIZE: usize> Extents<BLOCK_SIZE> {
 }
 
 impl<const BLOCK_SIZE: usize> Extent<BLOCK_SIZE> {
-    /// Allocates an extent whose first block has the number `first`, which is how many blocks the
-    /// heap has.
+    /// Allocates an extent whose first block has the number `first`, the number of blocks so far.
     ///
-    /// It is as large as `wanted` blocks, or as all extents so far if that is more. It is smaller if
+    /// It is as large as `wanted` blocks, or as all extents so far if that is more, and smaller if
     /// the allocator has no such space. Its bytes are not initialised.
     pub(super) fn allocate(first: usize, wanted: usize) -> Option<Self> {
         const { assert!(MAX_BLOCK_SIZE <= LARGEST_EXTENT / LEAST_BLOCKS) };
@@ -111,7 +110,7 @@ impl<const BLOCK_SIZE: usize> Extent<BLOCK_SIZE> {
         }
     }
 
-    /// Returns how many blocks the extent has.
+    /// Returns the number of blocks in the extent.
     pub(super) fn block_count(&self) -> usize {
         self.layout.size() / BLOCK_SIZE
     }
@@ -132,7 +131,7 @@ impl<const BLOCK_SIZE: usize> Extent<BLOCK_SIZE> {
     /// Returns a pointer to the byte at `offset`.
     ///
     /// # Panics
-    /// The offset is not in the extent.
+    /// Panics if the offset is not in the extent.
     #[inline]
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.layout.size());
@@ -140,7 +139,7 @@ impl<const BLOCK_SIZE: usize> Extent<BLOCK_SIZE> {
         unsafe { self.base.add(offset) }
     }
 
-    /// Asks for huge pages: madvise(2). Only speed depends on the answer.
+    /// Asks for huge pages: madvise(2). Only speed depends on the result.
     fn advise_huge_pages(&self) {
         #[cfg(all(feature = "std", target_os = "linux", not(miri)))]
         if let Some(whole) = huge_page_size().map(|size| self.layout.size() / size * size) {

@@ -1,4 +1,4 @@
-//! Which blocks of a file are free, owned and preserved.
+//! The states of a file's blocks: free, owned or preserved.
 
 use alloc::collections::BTreeSet;
 use core::ops::{Range, RangeInclusive};
@@ -8,36 +8,37 @@ use crate::addr::PhysAddr;
 use crate::error::AllocErrorKind;
 use crate::memory::ledger::{Ledger, State};
 
-/// The states of a file's blocks, by number. The first block of the file has none.
+/// The states of a file's blocks, by number. The first block of the file has no number.
 ///
 /// # Invariants
 /// The file has every block of the ledger, and can't shrink. There is memory behind each block that
 /// is not unbacked and not in `partial`.
 pub(super) struct Blocks<const BLOCK_SIZE: usize> {
     pub(super) ledger: Ledger,
-    /// Preserved blocks that lack memory in part, since a hole of the file is in them.
+    /// Preserved blocks that contain part of a hole.
     partial: BTreeSet<usize>,
 }
 
 impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
-    /// Returns the states of a file of one block.
+    /// Returns the states of the blocks of a file that has only its first block.
     pub(super) const fn new() -> Self {
         Self { ledger: Ledger::new(), partial: BTreeSet::new() }
     }
 
-    /// Returns the states of a file that is one hole. `len` is its length in bytes, and a multiple
-    /// of the block size.
+    /// Returns the states of the blocks of a file that is one hole. Its length of `len` bytes must
+    /// be a multiple of the block size.
     pub(super) fn of_hole(len: usize) -> Result<Self, AllocErrorKind> {
         let ledger = Ledger::unbacked(len / BLOCK_SIZE - 1)?;
         Ok(Self { ledger, partial: BTreeSet::new() })
     }
 
-    /// Returns the range of the file that these blocks take.
+    /// Returns the range of bytes of these blocks in the file.
     pub(super) fn bytes_of(numbers: Range<usize>) -> Range<usize> {
         (numbers.start + 1) * BLOCK_SIZE..(numbers.end + 1) * BLOCK_SIZE
     }
 
-    /// Returns the number of the block that holds the byte at an offset, if it can have one.
+    /// Returns the number of the block that holds the byte at an offset, or `None` if no block can
+    /// be there.
     #[inline]
     pub(super) fn number_at(offset: PhysAddr) -> Option<usize> {
         (usize::try_from(offset.get()).ok()? / BLOCK_SIZE).checked_sub(1)
@@ -48,8 +49,8 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         (self.ledger.len() + 1) * BLOCK_SIZE
     }
 
-    /// Makes each block preserved that contains some of these bytes. The bytes have memory, and the
-    /// bytes next to them have none.
+    /// Makes each block that contains some of these bytes preserved. The bytes have memory, and the
+    /// bytes on either side have none.
     pub(super) fn add_backed(&mut self, bytes: &Range<usize>) {
         let blocks = bytes.start / BLOCK_SIZE..bytes.end.div_ceil(BLOCK_SIZE);
         // The first block of the file has no number.
@@ -64,7 +65,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         }
     }
 
-    /// Allocates the memory that these blocks lack where holes of the file are in them.
+    /// Fills the holes in these blocks with memory.
     #[inline]
     pub(super) fn complete(
         &mut self,
@@ -83,7 +84,7 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         Ok(())
     }
 
-    /// Frees every preserved block. Returns how many there were.
+    /// Frees every preserved block and returns their number.
     pub(super) fn free_preserved(&mut self) -> usize {
         let partial = core::mem::take(&mut self.partial);
         for number in &partial {

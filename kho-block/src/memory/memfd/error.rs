@@ -1,4 +1,4 @@
-//! Why a memfd can't be used.
+//! Errors of memfds.
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::error::readable_debug;
 
-/// A memfd could not be created, opened or sealed.
+/// The error when a memfd can't be created, opened or sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum MemfdError {
@@ -21,14 +21,14 @@ pub enum MemfdError {
     /// The descriptor does not refer to a memfd.
     #[error("the descriptor does not refer to a memfd")]
     NotMemfd,
-    /// The memfd consists of huge pages from a pool (`MFD_HUGETLB`).
+    /// The memfd is in hugetlbfs (`MFD_HUGETLB`).
     ///
     /// The kernel maps such a file up to the end of a huge page, and does not preserve it across a
     /// live update.
     #[error("the memfd is in hugetlbfs (MFD_HUGETLB)")]
     HugeTlb,
-    /// The descriptor only names the file, and can't read or write it (`O_PATH`).
-    #[error("the descriptor only names the file (O_PATH)")]
+    /// The descriptor only refers to the path of a file, and can't read or write it (`O_PATH`).
+    #[error("the descriptor was opened with O_PATH")]
     PathOnly,
     /// The descriptor is open for reading only.
     #[error("the descriptor is open for reading only")]
@@ -46,9 +46,9 @@ pub enum MemfdError {
     /// The memfd is sealed against writing, so it can be viewed but not claimed.
     #[error("the memfd is sealed against writing")]
     Sealed,
-    /// The memfd can't be sealed against writing, since another memory, another process or a device
-    /// has it mapped for writing.
-    #[error("something has the memfd mapped for writing (EBUSY)")]
+    /// The memfd can't be sealed against writing, since another memory, process or device has it
+    /// mapped for writing.
+    #[error("the memfd is mapped for writing elsewhere (EBUSY)")]
     InUse,
     /// The table of the memfd's blocks could not be allocated.
     #[error("out of memory for the table of blocks")]
@@ -59,10 +59,10 @@ pub enum MemfdError {
         /// Length of the mapping in bytes.
         len: usize,
     },
-    /// The process may not create a file as long as one block; see `ulimit -f`.
+    /// The process may not create a file of one block; see `ulimit -f`.
     #[error("the process may not write files of {len} bytes (RLIMIT_FSIZE)")]
     FileSizeLimit {
-        /// Length that was needed, in bytes.
+        /// Length of one block in bytes.
         len: u64,
     },
     /// The memfd's length is 0, or not a whole number of blocks.
@@ -80,14 +80,14 @@ impl MemfdError {
     }
 }
 
-/// A descriptor could not be opened as a memory. The error gives it back.
+/// The error when a descriptor can't be opened as a memory. It gives the descriptor back.
 #[derive(Error)]
 #[error("can't use the memfd: {error}")]
 #[non_exhaustive]
 pub struct FromFdError {
-    /// Why the descriptor could not be used.
+    /// Reason that the descriptor could not be used.
     pub error: MemfdError,
-    /// The descriptor that was passed. The file is not mapped. A seal that was added stays.
+    /// The descriptor that was passed. The file is not mapped, but seals that were added stay.
     pub fd: OwnedFd,
 }
 

@@ -1,4 +1,4 @@
-//! The checks of a file before it is mapped, and the calls that change its length and its memory.
+//! Checks of a file before it is mapped, and calls that change its length and its memory.
 //!
 //! H4: a descriptor from outside is mapped only after its kind, length and seals are known to fit.
 //!
@@ -20,24 +20,23 @@ use rustix::process::{Resource, getrlimit};
 use super::error::MemfdError;
 use crate::memory::page_size::page_size;
 
-/// The file systems that memfds are on, as fstatfs(2) tells them: Linux,
-/// `include/uapi/linux/magic.h`.
+/// Magic number of tmpfs in the result of fstatfs(2): Linux, `include/uapi/linux/magic.h`.
 const TMPFS_MAGIC: u32 = 0x0102_1994;
 const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
 
-/// The access that a descriptor needs.
+/// The access that a descriptor must have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
     ReadWrite,
 }
 
-/// Creates a memfd that can be sealed. The name shows in `/proc`.
+/// Creates a memfd that can be sealed. The name appears in `/proc`.
 pub(super) fn create(name: &str) -> Result<OwnedFd, MemfdError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let create = |flags| retry_on_intr(|| memfd_create(name, flags));
     // Linux 7.2 hands over a memfd's seals but not its mode, and a memfd that is sealed against
-    // execution comes out sealed against writing. So that is only for systems that allow no other
+    // execution comes out sealed against writing. So use that seal only if the system requires it
     // (sysctl vm.memfd_noexec). Kernels before 6.3 know neither flag.
     create(flags | MemfdFlags::EXEC)
         .or_else(|error| match error {
@@ -48,8 +47,8 @@ pub(super) fn create(name: &str) -> Result<OwnedFd, MemfdError> {
         .map_err(MemfdError::system("memfd_create"))
 }
 
-/// Checks that a descriptor refers to a memfd on tmpfs, with the access that is needed. Returns the
-/// file's seals.
+/// Checks that a descriptor refers to a memfd on tmpfs and has the given access. Returns the file's
+/// seals.
 ///
 /// The result stays true: a file's kind and a descriptor's access do not change, and seals are
 /// never removed.
@@ -87,7 +86,7 @@ pub(super) fn add_seals(
     if seals.contains(wanted) {
         return Ok(());
     }
-    // With final seals none can be added, not even one that the file has.
+    // If the seals are final, none can be added, not even one that the file has.
     if seals.contains(SealFlags::SEAL) {
         return Err(MemfdError::NotSealable);
     }
@@ -103,22 +102,22 @@ pub(super) fn len(fd: BorrowedFd<'_>) -> Result<u64, MemfdError> {
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }
 
-/// Returns the length in bytes up to which this process may grow a file.
+/// Returns the length in bytes to which this process may grow a file.
 ///
-/// The kernel sends SIGXFSZ to a process that grows one further, so check before: getrlimit(2).
+/// The kernel sends SIGXFSZ to a process that grows a file further, so check first: getrlimit(2).
 pub(super) fn len_limit() -> u64 {
     getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
-/// Allocates memory for a range of the file. The file grows if the range passes its end.
+/// Allocates memory for a range of the file, which grows if the range passes its end.
 ///
-/// If it fails, a part of the range may have got memory. H5: only the success of this call proves
-/// that the memory is there.
+/// If it fails, part of the range may have memory. H5: only the success of this call proves that
+/// the memory is there.
 pub(super) fn allocate(fd: impl AsFd, bytes: Range<u64>) -> Result<(), Errno> {
     in_steps(bytes, |start, len| fallocate(&fd, FallocateFlags::empty(), start, len))
 }
 
-/// Passes the range to `allocate` in steps, which get smaller as long as signals interrupt them.
+/// Passes the range to `allocate` in steps, which become smaller while signals interrupt them.
 fn in_steps(
     bytes: Range<u64>,
     mut allocate: impl FnMut(u64, u64) -> Result<(), Errno>,
@@ -168,7 +167,8 @@ pub(super) fn for_each_backed(
 mod tests {
     use super::*;
 
-    /// A signal interrupts fallocate(2) on Linux 6.1, which returns EINTR. Later kernels go on.
+    /// On Linux 6.1 a signal interrupts fallocate(2), which returns EINTR. On later kernels it does
+    /// not.
     #[test]
     fn signals_make_steps_smaller() {
         let page = page_size() as u64;

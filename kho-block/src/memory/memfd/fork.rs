@@ -5,12 +5,12 @@
 //! (`MADV_DONTFORK`). That leaves two gaps, which handlers of `pthread_atfork` close:
 //!
 //! - Another thread may fork between `mmap` and `madvise`. So a fork waits while mappings change.
-//! - The child has a hole where the mapping was. If it got other memory there, pointers that it
-//!   inherited would lead to that. So the child fills the hole with pages that can't be accessed
-//!   before anything else runs in it.
+//! - The child has a hole where the mapping was. If other memory were mapped there, inherited
+//!   pointers would lead to it. So before anything else runs in the child, it fills the hole with
+//!   pages that can't be accessed.
 //!
-//! The handlers run in `fork`, and not in the system call `clone`. Only unsafe code makes that
-//! call, and has to know about this.
+//! The handlers run in `fork`, but not in the system call `clone`. Only unsafe code can make that
+//! call, and it has to account for this.
 //!
 //! # References
 //!
@@ -32,8 +32,8 @@ pub(super) type Place = (usize, usize);
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The lock, while this thread forks. It has no destructor, so it still exists while those of
-    /// other thread-local values run, which may fork.
+    /// The lock, while this thread forks. It has no destructor, so it still exists while the
+    /// destructors of other thread-local values run, which may fork.
     static HELD: RefCell<ManuallyDrop<Option<MutexGuard<'static, Vec<Place>>>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
 }

@@ -1,8 +1,8 @@
-//! A mapped file that gets longer.
+//! A mapped file that grows.
 //!
-//! The range to add is planned first, and then gets its memory. H5: success of an advisory call is
-//! no proof. Every byte of a block was allocated by fallocate(2), also where `MADV_COLLAPSE` said
-//! before that it made a huge page: the kernel says so where it did nothing, too.
+//! The range to add is planned first, and then gets its memory. H5: the success of an advisory call
+//! proves nothing. Every byte of a block is allocated by fallocate(2), even after `MADV_COLLAPSE`
+//! reports a huge page: the kernel also reports success if it did nothing.
 
 use core::ops::Range;
 
@@ -16,17 +16,18 @@ use super::map::SharedMap;
 use crate::error::AllocErrorKind;
 use crate::memory::page_size::huge_page_size;
 
-/// The least that a file grows by, in bytes.
+/// The smallest step that a file grows by, in bytes.
 const LEAST_GROWTH: usize = 64 << 10;
 
-/// A large file grows to the next multiple of this where there are no huge pages, in bytes.
+/// A large file grows to a multiple of this number of bytes if there are no huge pages.
 const STEP_WITHOUT_HUGE_PAGES: usize = 2 << 20;
 
-/// A file is large if it is longer than this part of a huge page: 256 KiB of 2 MiB.
+/// A file is large if it is longer than a huge page divided by this: longer than 256 KiB for huge
+/// pages of 2 MiB.
 const LARGE_FROM: usize = 8;
 
-/// Linux 6.1, `include/uapi/asm-generic/mman-common.h`. The number is the same on every
-/// architecture.
+/// The advice to make a huge page (Linux 6.1, `include/uapi/asm-generic/mman-common.h`). The number
+/// is the same on every architecture.
 const MADV_COLLAPSE: libc::c_int = 25;
 
 /// A file of whole blocks that is mapped with room to grow.
@@ -49,12 +50,12 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         self.fd
     }
 
-    /// Allocates the memory behind bytes of the file, where they lack it.
+    /// Allocates memory for these bytes of the file, unless they have it.
     pub(super) fn fill(&self, bytes: Range<usize>) -> Result<(), AllocErrorKind> {
         file::allocate(&self.fd, bytes.start as u64..bytes.end as u64).map_err(why_not)
     }
 
-    /// Returns how many blocks of a hole to fill at once when `wanted` blocks are needed.
+    /// Returns the number of blocks of a hole to fill at once if `wanted` blocks are needed.
     pub(super) fn plan_fill(wanted: usize) -> usize {
         wanted.clamp(LEAST_GROWTH / BLOCK_SIZE, STEP_WITHOUT_HUGE_PAGES / BLOCK_SIZE).max(1)
     }
@@ -62,7 +63,8 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
     /// Returns the bytes to add to a file of `len` bytes that needs `wanted` more blocks.
     ///
     /// # Errors
-    /// There is no room for a block, in the mapping or by the process's limit.
+    /// Returns an error if there is no room for a block in the mapping, or if the process's limit
+    /// allows none.
     pub(super) fn plan_growth(
         &self,
         len: usize,
@@ -81,8 +83,8 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         }
     }
 
-    /// Adds the planned bytes to the file, or fewer if the system is short of memory. Returns those
-    /// that were added.
+    /// Adds the planned bytes to the file, or fewer if the system is short of memory. Returns the
+    /// range that was added.
     pub(super) fn grow(&self, planned: Range<usize>) -> Result<Range<usize>, AllocErrorKind> {
         let has_huge_page = self.collapse(planned.end);
         let (start, mut len) = (planned.start, planned.end - planned.start);
@@ -95,7 +97,7 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         if !has_huge_page {
             let address = self.map.at(start).as_ptr().cast();
             // SAFETY: the range is inside the mapping and the file; populating changes no byte.
-            // Only speed depends on the answer.
+            // Only speed depends on the result.
             let _ = unsafe { madvise(address, len, Advice::LinuxPopulateWrite) };
         }
         let added = start..start + len;
@@ -103,15 +105,15 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
         Ok(added)
     }
 
-    /// Lets the file grow to `end` and asks for a huge page of what is before it. Returns whether
-    /// the system says it made one; it can't if `end` is not the end of a huge page.
+    /// Grows the file to `end` and asks for a huge page just before it. Returns whether the system
+    /// reports one. There can't be one if `end` is not the end of a huge page.
     fn collapse(&self, end: usize) -> bool {
         let Some(size) = huge_page_size() else { return false };
         if end % size != 0 || BLOCK_SIZE > size {
             return false;
         }
         let start = end - size;
-        // A huge page is made of small ones, of which there must be one at least.
+        // The kernel makes a huge page of small ones, and needs at least one.
         let one = self.fill(start..start + BLOCK_SIZE);
         if one.is_err() || retry_on_intr(|| ftruncate(&self.fd, end as u64)).is_err() {
             return false;
@@ -121,16 +123,16 @@ impl<const BLOCK_SIZE: usize> GrowingFile<BLOCK_SIZE> {
     }
 }
 
-/// Returns where a file of `len` bytes that needs `wanted` more should end.
+/// Returns the length to which a file of `len` bytes that needs `wanted` more should grow.
 ///
-/// A small file doubles, or takes what is needed if that is more. A large one goes on to the next
+/// A small file doubles, or grows by `wanted` if that is more. A large one grows to the next
 /// multiple of `step`.
 fn planned_end(len: usize, wanted: usize, step: usize) -> usize {
     let doubled = len.saturating_add(len.max(wanted).max(LEAST_GROWTH));
     if doubled <= step / LARGE_FROM { doubled } else { (len / step + 1).saturating_mul(step) }
 }
 
-/// Returns why memory could not be allocated: fallocate(2).
+/// Converts the error number of fallocate(2) to the reason that memory could not be allocated.
 fn why_not(errno: Errno) -> AllocErrorKind {
     match errno {
         Errno::PERM => AllocErrorKind::Sealed,

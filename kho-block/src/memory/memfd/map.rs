@@ -1,4 +1,4 @@
-//! Mappings of a file, which are unmapped on drop.
+//! Mappings of a file that are unmapped on drop.
 //!
 //! ```text
 //!         aligned to a huge page            end of the file             largest length
@@ -9,11 +9,11 @@
 //!                                            not in a core dump
 //! ```
 //!
-//! First one page of the file is mapped, without access. If the process locks all its memory
-//! (`mlockall`), the page is unlocked. It gets the advice that holds for all, and then the mapping
-//! grows in place to its full length, and keeps both. Growing an unlocked mapping locks nothing and
-//! needs no right to lock. No step replaces another mapping, so a failure takes nothing from
-//! anybody.
+//! First one page of the file is mapped, without access. The page is unlocked, in case the process
+//! locks all its memory (`mlockall`), and gets the advice that the whole mapping needs. Then the
+//! mapping grows in place to its full length and stays unlocked and advised. Growing an unlocked
+//! mapping locks nothing and needs no privilege to lock. No step replaces another mapping, so a
+//! failure harms none.
 //!
 //! # References
 //!
@@ -34,21 +34,20 @@ use super::error::MemfdError;
 use super::fork;
 use crate::memory::page_size::{huge_page_size, page_size};
 
-/// The length in bytes of a mapping that was not given one: 64 GiB, or 1 GiB where addresses have
-/// 32 bits.
+/// Default length of a mapping in bytes: 64 GiB, or 1 GiB if addresses have 32 bits.
 ///
-/// Reserved addresses take no memory, and a process has 128 TiB of them (or 3 GiB): the length is
-/// for any state, and leaves room for many memories.
+/// Reserved addresses take no memory, and a process has 128 TiB of them (or 3 GiB). So the length
+/// is enough for any state, and leaves room for many memories.
 const DEFAULT_MAX_LEN: usize = match 1_usize.checked_shl(36) {
     Some(len) => len,
     None => 1 << 30,
 };
-/// The least length in bytes of such a mapping where the address space is limited.
+/// Smallest default length of a mapping in bytes, if the address space is limited.
 const LEAST_MAX_LEN: usize = 1 << 20;
-/// One such mapping takes at most this part of a limit on address space: an eighth.
+/// Divisor of a limit on address space: by default a mapping takes at most an eighth.
 const SHARE_OF_LIMIT: u64 = 8;
 
-/// How often to look for another place when other threads take the one that was found.
+/// Number of attempts to find a place before other threads take it.
 const TRIES: usize = 8;
 
 /// A mapping of a file from its start, aligned for huge pages unless it is smaller than one.
@@ -57,7 +56,7 @@ const TRIES: usize = 8;
 /// size.
 pub(super) struct Map(Mapped);
 
-/// Addresses that are mapped, and unmapped on drop.
+/// A range of mapped addresses that is unmapped on drop.
 ///
 /// # Invariants
 /// The `len` bytes from `start` on are mapped, and the rest of the last page. Nothing else unmaps
@@ -67,8 +66,8 @@ struct Mapped {
     len: usize,
 }
 
-/// A mapping for reading and writing that writes to the file. Children of this process do not
-/// inherit it: the list in [`fork`] has it.
+/// A shared mapping for reading and writing. Children of this process do not inherit it: it is in
+/// the list of [`fork`].
 pub(super) struct SharedMap(Map);
 
 impl SharedMap {
@@ -78,7 +77,7 @@ impl SharedMap {
         let map = fork::exclude(|places| {
             places.try_reserve(1).map_err(|_| MemfdError::OutOfMemory)?;
             let map = Map::new(fd, len, MapFlags::SHARED, |page| {
-                // Nothing but a dump depends on the answer.
+                // Only dumps depend on the result.
                 let _ = advise(page, page_size(), Advice::LinuxDontDump);
                 advise(page, page_size(), Advice::LinuxDontFork)
             })?;
@@ -89,13 +88,13 @@ impl SharedMap {
         // SAFETY: this value has the whole range, and nothing points into it yet.
         unsafe { mprotect(map.base().as_ptr().cast(), map.len(), prot) }
             .map_err(MemfdError::system("mprotect"))?;
-        // Only speed depends on the answer.
+        // Only speed depends on the result.
         let _ = advise(map.base(), map.len(), Advice::LinuxHugepage);
         Ok(map)
     }
 
     /// Maps a file of `len` bytes with room to grow: up to [`DEFAULT_MAX_LEN`], or to twice its
-    /// length if that is more, as far as there is address space.
+    /// length if that is more, if there is enough address space.
     pub(super) fn with_room(fd: BorrowedFd<'_>, len: usize) -> Result<Self, MemfdError> {
         let limit =
             getrlimit(Resource::As).current.map_or(u64::MAX, |limit| limit / SHARE_OF_LIMIT);
@@ -146,8 +145,7 @@ impl Map {
 
     /// Maps `len` bytes without access.
     ///
-    /// `set_up` is called while a single page is mapped. The other pages get what it did to that
-    /// one.
+    /// `set_up` is called while a single page is mapped. The other pages inherit its effect.
     fn new(
         fd: BorrowedFd<'_>,
         len: usize,
@@ -187,22 +185,22 @@ impl Map {
         Err(too_long)
     }
 
-    /// Includes these bytes in core dumps, if those contain shared memory at all: core(5).
+    /// Includes these bytes in core dumps, if dumps contain shared memory at all: core(5).
     pub(super) fn dump(&self, bytes: Range<usize>) {
         let start = bytes.start / page_size() * page_size();
         let len = bytes.end.min(self.len()).saturating_sub(start);
         if len > 0 {
-            // Nothing but a dump depends on the answer.
+            // Only dumps depend on the result.
             let _ = advise(self.at(start), len, Advice::LinuxDoDump);
         }
     }
 
-    /// Returns the length in bytes.
+    /// Returns the length of the mapping in bytes.
     pub(super) fn len(&self) -> usize {
         self.0.len
     }
 
-    /// Returns a pointer to the first byte.
+    /// Returns a pointer to the first byte of the mapping.
     pub(super) fn base(&self) -> NonNull<u8> {
         self.0.start
     }
@@ -210,7 +208,7 @@ impl Map {
     /// Returns a pointer to the byte at `offset`.
     ///
     /// # Panics
-    /// The offset is not inside the mapping.
+    /// Panics if the offset is not inside the mapping.
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len(), "offset outside the mapping");
         // SAFETY: the offset is inside the mapping (the invariant of `Mapped`).
@@ -239,7 +237,8 @@ impl Mapped {
         Ok(mapped)
     }
 
-    /// Maps the first page of a file without access, at `address`, where nothing may be mapped.
+    /// Maps the first page of a file at `address`, without access. Fails if something is mapped
+    /// there.
     fn page(fd: BorrowedFd<'_>, address: *mut u8, flags: MapFlags) -> Result<Self, Errno> {
         let (address, flags) = (address.cast(), flags | MapFlags::FIXED_NOREPLACE);
         // SAFETY: the kernel maps where nothing else is. Before 4.17 it takes the address as a
@@ -248,13 +247,13 @@ impl Mapped {
         Self::from_raw(retry_on_intr(map)?.cast())
     }
 
-    /// Returns the mapping of a page that was mapped just now.
+    /// Returns the mapping of a page that was just mapped.
     fn from_raw(start: *mut u8) -> Result<Self, Errno> {
         // INVARIANT: nobody else knows of the page.
         Ok(Self { start: NonNull::new(start).ok_or(Errno::NOMEM)?, len: page_size() })
     }
 
-    /// Lets the mapping grow to `len` bytes, in place.
+    /// Grows the mapping to `len` bytes in place.
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
         let start = self.start.as_ptr().cast();
         // SAFETY: the mapping stays where it is, and the kernel adds only addresses that are free.
@@ -279,7 +278,7 @@ impl Drop for Mapped {
     }
 }
 
-/// Unlocks a page that was mapped just now. It is locked if the process called mlockall(2).
+/// Unlocks a page that was just mapped. It is locked if the process called mlockall(2).
 fn unlock(page: NonNull<u8>) -> Result<(), Errno> {
     // SAFETY: the page is mapped; whether it is locked changes no byte.
     unsafe { munlock(page.as_ptr().cast(), page_size()) }

@@ -16,9 +16,9 @@ use crate::memory::claim::{ClaimVisitor, claim_each};
 use crate::memory::ledger::State;
 use crate::memory::read::ReadMemory;
 
-/// How many blocks are allocated at a time, so that a lock is held for a bounded time.
+/// Number of blocks allocated at a time, so that a lock is held for a bounded time.
 const BATCH: usize = 64;
-/// Numbers of blocks that were just made owned, each with whether it is known to be zero.
+/// Numbers of blocks that were just made owned, each with a flag if the block is known to be zero.
 type Batch = SmallVec<[(usize, bool); BATCH]>;
 
 impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
@@ -36,8 +36,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         }
     }
 
-    /// Adds free blocks, at least one, if there are none. `blocks` is locked for an instant at a
-    /// time only, since the kernel takes long to find memory.
+    /// Adds at least one free block if there is none. Never locks `blocks` for long, although the
+    /// kernel takes long to find memory.
     fn grow(&self, wanted: usize) -> Result<(), AllocErrorKind> {
         self.growth.with(|()| {
             let (is_done, len) =
@@ -53,7 +53,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         })
     }
 
-    /// Allocates the memory of a run of unbacked blocks. Returns whether there was one.
+    /// Allocates memory for a run of unbacked blocks. Returns whether there was such a run.
     fn fill_hole(&self, wanted: usize) -> Result<bool, AllocErrorKind> {
         let most = GrowingFile::<BLOCK_SIZE>::plan_fill(wanted);
         let Some(run) = self.blocks.with(|blocks| blocks.ledger.find_unbacked(most)) else {
@@ -68,7 +68,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         Ok(true)
     }
 
-    /// Returns a pointer to a block that was just made owned, zeroed unless it `is_zero` already.
+    /// Zeroes a block that was just made owned, unless it `is_zero` already. Returns a pointer to
+    /// it.
     #[inline]
     fn zeroed(&self, number: usize, is_zero: bool) -> NonNull<u8> {
         let block = self.block(number);
@@ -80,7 +81,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
         block
     }
 
-    /// Returns a pointer to the block with a number that the ledger has.
+    /// Returns a pointer to the block with this number, which the ledger must have.
     #[inline]
     fn block(&self, number: usize) -> NonNull<u8> {
         self.file.map().at(Blocks::<BLOCK_SIZE>::bytes_of(number..number + 1).start)

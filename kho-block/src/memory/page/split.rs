@@ -1,4 +1,4 @@
-//! Single pages out of memory in one piece.
+//! Splitting memory in one piece into pages.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -7,14 +7,14 @@ use super::error::{PageError, PageErrorKind};
 use crate::abi::assert_block_size;
 use crate::addr::PhysAddr;
 
-/// Splits pages off memory that is mapped in one piece, such as a guest's, to lend them to a
+/// Splits pages off a slice of memory, such as a guest's, to lend them to a
 /// [`PageMemory`](crate::PageMemory).
 ///
 /// `base` is the address of the first byte of `ram`. Returns the pages at `addrs`, in that order.
 ///
 /// # Errors
-/// A page is not inside `ram`, its address is not a multiple of the block size, or it is there
-/// twice.
+/// Returns an error if a page is not inside `ram`, if its address is not a multiple of the block
+/// size, or if an address is given twice.
 ///
 /// ```
 /// use kho_block::{PageMemory, PhysAddr, bytemuck, split_pages};
