@@ -28,6 +28,10 @@ use observed::{Item, Observed, PER_BLOCK};
 enum Op {
     Push(usize),
     Extend(usize),
+    /// Extends from an iterator that does not say how many entries it has.
+    TryExtend(usize),
+    /// Extends from an iterator without end, by at most one block.
+    TryExtendError,
     ParExtend(usize),
     /// Panics at the entry with this index.
     ParExtendPanic(usize, prop::sample::Index),
@@ -58,6 +62,8 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         count().prop_map(Op::Push),
         count().prop_map(Op::Extend),
+        count().prop_map(Op::TryExtend),
+        Just(Op::TryExtendError),
         count().prop_map(Op::ParExtend),
         (count(), any::<prop::sample::Index>())
             .prop_map(|(count, i)| Op::ParExtendPanic(count + 1, i)),
@@ -200,6 +206,24 @@ impl<'m> Run<'m> {
                 self.set.writer().extend_from_slice(&items).unwrap();
                 self.model = self.with(&items);
                 self.assert_growing(&self.model, old.len());
+            }
+            Op::TryExtend(count) => {
+                let items = self.fresh(*count);
+                self.set.try_extend(items.iter().copied().filter(|_| true)).unwrap();
+                self.model = self.with(&items);
+                self.assert_growing(&self.model, old.len());
+            }
+            Op::TryExtendError => {
+                let first = self.next_id;
+                let limit = self.set.block_limit();
+                self.set.set_block_limit(self.set.block_count() + 1);
+                let endless = (first..).map(Item::new).filter(|_| true);
+                self.set
+                    .try_extend(endless.inspect(|item| self.next_id = item.id() + 1))
+                    .unwrap_err();
+                self.set.set_block_limit(limit);
+                let items: Vec<Item> = (first..self.next_id).map(Item::new).collect();
+                self.assert_undone(&self.with(&items), old.len());
             }
             Op::ParExtend(count) => {
                 let items = self.fresh(*count);
@@ -391,6 +415,8 @@ fn every_cut_of_small_chains() {
                 run.step(&Op::Retain(mask));
                 run.step(&Op::Rollback(vec![3, 8]));
                 run.step(&Op::Extend(10));
+                run.step(&Op::TryExtendError);
+                run.step(&Op::TryExtend(10));
             }
         }
     }
