@@ -29,10 +29,11 @@ use crate::error::AllocError;
 /// - **G4** [`addr_of`](Self::addr_of) returns a different address for each owned block: never
 ///   null, and a multiple of the block size. Claiming that address after a handover yields the same
 ///   bytes.
-/// - **G5** `allocate` passes each block that it takes to `visit` once, `claim` to its visitor, and
-///   neither passes any other block. `claim` takes preserved blocks only, and makes preserved again
-///   what the visitor gives back. [`free`](Self::free) and [`hand_over`](Self::hand_over) free or
-///   hand over every block that they take from the iterator.
+/// - **G5** `allocate` takes at most as many blocks as it is asked for. It passes each of them to
+///   `visit` once, `claim` each to its visitor, and neither passes any other block. `claim` takes
+///   preserved blocks only, and makes preserved again what the visitor gives back.
+///   [`free`](Self::free) and [`hand_over`](Self::hand_over) free or hand over every block that
+///   they take from the iterator.
 /// - **G6** Clones of the memory, and references to it, stand for the same blocks.
 pub unsafe trait BlockMemory: ReadMemory {
     /// Allocates `count` zeroed blocks and passes each to `visit`.

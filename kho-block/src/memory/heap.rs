@@ -204,7 +204,8 @@ impl<const BLOCK_SIZE: usize> ReadMemory for HeapMemory<BLOCK_SIZE> {
             let to = NonNull::from(buf).cast();
             let from = blocks.preserved(addr, len).map_err(|kind| ReadError::new(addr, kind))?;
             // SAFETY: the bytes are in preserved blocks, initialised when they were allocated (G1),
-            // and can't be claimed while this closure has the lock (G2), so nobody writes them.
+            // and can't be claimed while this closure has the lock (G2), so nobody writes them. The
+            // buffer is borrowed exclusively, so it is in none of these blocks.
             unsafe { from.copy_to_nonoverlapping(to, len) };
             Ok(())
         })

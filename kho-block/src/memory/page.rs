@@ -293,8 +293,8 @@ impl<const BLOCK_SIZE: usize> ReadMemory for PageMemory<'_, BLOCK_SIZE> {
                 // of `Page`).
                 let from = unsafe { page.base.add(offset) };
                 // SAFETY: the bytes are inside the page. It is preserved and can't be claimed while
-                // this closure has the lock (G2), so nobody writes it. `part` is not in a page,
-                // which would be borrowed twice.
+                // this closure has the lock (G2), so nobody writes it. `part` may be in a page that
+                // a set owns, but not in this one, which would be borrowed twice.
                 unsafe { from.copy_to_nonoverlapping(NonNull::from(part).cast(), len) };
                 filled += len;
             }

@@ -44,8 +44,9 @@ impl<'a, T: Entry, M: BlockMemory> ChunksMut<'a, T, M> {
         debug_assert!(!self.positions.contains(&position));
         let first = self.table.first_slot(position);
         let len = self.table.count(position);
-        // SAFETY: the block holds this many published entries (E2). Its chain owns it (I2) and is
-        // borrowed exclusively for `'a`, and its position is taken only once.
+        // SAFETY: the block holds this many published entries (E2), initialised and aligned (E1,
+        // I5). Its chain owns it (I2) and is borrowed exclusively for `'a`, and its position is
+        // taken only once.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) }
     }
 }

@@ -82,7 +82,8 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         let Self { table, memory } = self;
         let allocated = memory.allocate(missing, |block| {
             // SAFETY: the block was just allocated, so it is valid, initialised and aligned (G1),
-            // and this chain's alone (G2). `reserve` has counted it.
+            // and this chain's alone (G2). `reserve` has counted it: it is one of at most `missing`
+            // (G5).
             unsafe { table.push_block(block) };
         });
         if let Err(error) = allocated {
@@ -201,7 +202,8 @@ impl<T: Entry, M: BlockMemory> OwnedChain<T, M> {
         }
         let mut entry = self.table.slot(index);
         // SAFETY: `slot` points to a published entry, since the index is less than `len` (E2), in a
-        // block that `self` owns and has borrowed exclusively (I2).
+        // block that is initialised and aligned (E1, I5), and that `self` owns and has borrowed
+        // exclusively (I2).
         Some(unsafe { entry.as_mut() })
     }
 

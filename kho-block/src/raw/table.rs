@@ -111,7 +111,8 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
             return None;
         }
         let entry = self.slot(index);
-        // SAFETY: `slot` points to a published entry, since the index is less than `len` (E2), and
+        // SAFETY: `slot` points to a published entry, since the index is less than `len` (E2). The
+        // entry is valid, initialised and aligned (E1), whatever value it has is a `T` (I5), and
         // nobody changes it while `self` is borrowed (E3).
         Some(unsafe { entry.as_ref() })
     }
@@ -122,7 +123,8 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
         assert!(position < self.linked, "the chain has no such block");
         let first = self.first_slot(position);
         let len = self.count(position);
-        // SAFETY: the block holds this many published entries (E2), which nobody changes while
+        // SAFETY: the block holds this many published entries (E2). They are valid, initialised and
+        // aligned (E1), whatever value they have is a `T` (I5), and nobody changes them while
         // `self` is borrowed (E3).
         unsafe { core::slice::from_raw_parts(first.as_ptr(), len) }
     }

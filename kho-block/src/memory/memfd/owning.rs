@@ -139,7 +139,8 @@ impl<const BLOCK_SIZE: usize> ReadMemory for MemfdMemory<BLOCK_SIZE> {
             let from = self.file.map().at(addr.get() as usize);
             let len = buf.len();
             // SAFETY: the bytes are in preserved blocks, inside the file, and can't be claimed
-            // while this closure has the lock (G2), so nobody writes them.
+            // while this closure has the lock (G2), so nobody writes them. The buffer is borrowed
+            // exclusively, so it is in none of these blocks.
             unsafe { from.copy_to_nonoverlapping(NonNull::from(buf).cast(), len) };
             Ok(())
         })
