@@ -1,4 +1,4 @@
-//! Definitions of the kernel: the header of a block, sizes and limits.
+//! The kernel's definitions: the header of a block, sizes and limits.
 //!
 //! # References
 //! Linux 7.2, `include/linux/kho/abi/block.h` and `kernel/liveupdate/kho_block.c`.
@@ -48,7 +48,7 @@ pub const DEFAULT_BLOCK_SIZE: usize = 4096;
 /// ```
 pub const MAX_BLOCK_SIZE: usize = 64 << 20;
 
-/// Returns whether blocks may have this size in bytes: a power of two that is larger than the
+/// Returns whether blocks can have this size in bytes: a power of two that is larger than the
 /// header and not larger than [`MAX_BLOCK_SIZE`].
 ///
 /// ```
@@ -92,10 +92,10 @@ pub const fn count_per_block(block_size: usize, entry_size: usize) -> usize {
     }
 }
 
-/// Checks at compile time that blocks may [have this size](is_block_size).
+/// Checks at compile time that blocks can [have this size](is_block_size).
 ///
 /// # Panics
-/// Panics if they may not. In constant evaluation that is a compile error.
+/// Panics if they can't. In constant evaluation that is a compile error.
 pub(crate) const fn assert_block_size(block_size: usize) {
     assert!(is_block_size(block_size), "a block size is a power of two from 32 bytes to 64 MiB");
 }

@@ -34,7 +34,7 @@ impl PhysAddr {
     /// Address 0, which no block has. It ends a chain, and is the head of an empty set.
     pub const NULL: Self = Self(0);
 
-    /// Returns the address with the value `value`.
+    /// Returns the address `value`.
     #[must_use]
     pub const fn new(value: u64) -> Self {
         Self(value)
@@ -95,7 +95,8 @@ impl fmt::Display for PhysAddr {
     }
 }
 
-/// Parses a number: hexadecimal after `0x`, as [`Display`](fmt::Display) writes it, else decimal.
+/// Parses an address: hexadecimal after `0x`, as [`Display`](fmt::Display) writes it, otherwise
+/// decimal.
 ///
 /// ```
 /// use kho_block::PhysAddr;
@@ -225,7 +226,7 @@ impl<T> fmt::Display for SetHead<T> {
     }
 }
 
-/// Parses the address, as [`PhysAddr`] does. The text says nothing of the type `T`.
+/// Parses the address of a head, as [`PhysAddr`] does. The text does not contain the type `T`.
 ///
 /// ```
 /// use kho_block::{PhysAddr, SetHead};

@@ -162,15 +162,15 @@ impl<T: Entry, M: ReadMemory> Entries<T, M> {
         }
     }
 
-    /// Returns the addresses of the blocks in the chain, in order.
+    /// Returns an iterator over the addresses of the blocks in the chain, in order.
     pub fn blocks(&self) -> impl DoubleEndedIterator<Item = PhysAddr> + ExactSizeIterator {
         self.table().block_addrs()
     }
 
     /// Returns the head of the set: the address of its first block, or null if the set is empty.
     ///
-    /// A [`BlockSet`](crate::BlockSet) still owns the blocks, and frees them when it is dropped. To pass
-    /// them on, use [`hand_over`](crate::BlockSet::hand_over).
+    /// A [`BlockSet`](crate::BlockSet) still owns the blocks, and frees them when it is dropped. To
+    /// pass them on, use [`hand_over`](crate::BlockSet::hand_over).
     #[doc(alias = "kho_block_set_head_pa")]
     #[must_use]
     pub fn head(&self) -> SetHead<T> {
@@ -216,7 +216,7 @@ impl<T: Entry + fmt::Debug, M: ReadMemory> fmt::Debug for Entries<T, M> {
     }
 }
 
-/// Returns `range` as a range of indices, of which none is past `len`.
+/// Returns the indices in `range`, checked against the length of a set.
 ///
 /// # Panics
 /// Panics if the range starts after its end, or ends past `len`.

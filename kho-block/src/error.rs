@@ -21,7 +21,7 @@
 //!   form of an error that reaches it through `?`. So `Debug` prints the `Display` text and then
 //!   the sources, by `readable_debug!`. Programs look at the public fields.
 //! - **Room to grow.** All types are `non_exhaustive`: a new reason is not a breaking change.
-//! - **Conversions** exist only between kinds, where one operation performs another, and never lose
+//! - **Conversions** exist only between kinds, if one operation performs another, and never lose
 //!   the place.
 
 use core::error::Error;
@@ -54,7 +54,7 @@ pub(crate) fn fmt_with_sources(error: &dyn Error, f: &mut fmt::Formatter<'_>) ->
     Ok(())
 }
 
-/// The error when bytes can't be read from a [`ReadMemory`](crate::ReadMemory).
+/// The error returned when bytes can't be read from a [`ReadMemory`](crate::ReadMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't read memory at {addr}: {kind}")]
 #[non_exhaustive]
@@ -88,7 +88,7 @@ pub enum ReadErrorKind {
     Failed,
 }
 
-/// The error when a block can't be allocated from a [`BlockMemory`](crate::BlockMemory).
+/// The error returned when a block can't be allocated from a [`BlockMemory`](crate::BlockMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't allocate a block: {kind}")]
 #[non_exhaustive]
@@ -115,16 +115,15 @@ pub enum AllocErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
-    /// update.
+    /// The memory's file can't grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
     #[error("the memory's file is sealed against growing, or preserved")]
     Sealed,
-    /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
+    /// The process is not allowed to make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
     #[error("the memory's file has reached the file size limit of the process (RLIMIT_FSIZE)")]
     FileSizeLimit,
 }
 
-/// The error when a block can't be claimed from a [`BlockMemory`](crate::BlockMemory).
+/// The error returned when a block can't be claimed from a [`BlockMemory`](crate::BlockMemory).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't claim the block at {addr}: {kind}")]
 #[non_exhaustive]
@@ -164,7 +163,8 @@ pub enum ClaimErrorKind {
     OutOfMemory,
 }
 
-/// The error when a chain can't be restored. No block was claimed, and nothing has changed.
+/// The error returned when a chain can't be restored. No block was claimed, and nothing has
+/// changed.
 ///
 /// The error names the block where the fault shows. For a bad link that is the address in the link,
 /// with the position that the block would have had.
@@ -259,7 +259,7 @@ impl From<ClaimErrorKind> for RestoreErrorKind {
     }
 }
 
-/// The error when a set can't grow. The set has the entries it had.
+/// The error returned when a set can't grow. The set has the entries it had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't add block {position} to the set: {kind}")]
 #[non_exhaustive]
@@ -280,11 +280,10 @@ pub enum ReserveErrorKind {
     /// The memory has reached the size it was made for.
     #[error("the memory has reached its largest size")]
     Full,
-    /// The memory's file may not grow: it is sealed (`F_SEAL_GROW`), or preserved for a live
-    /// update.
+    /// The memory's file can't grow: it is sealed (`F_SEAL_GROW`), or preserved for a live update.
     #[error("the memory's file is sealed against growing, or preserved")]
     Sealed,
-    /// The process may not make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
+    /// The process is not allowed to make the memory's file longer (`RLIMIT_FSIZE`, `ulimit -f`).
     #[error("the memory's file has reached the file size limit of the process (RLIMIT_FSIZE)")]
     FileSizeLimit,
     /// The set would exceed its [limit](crate::BlockSet::block_limit) of blocks.
@@ -306,8 +305,8 @@ impl From<AllocErrorKind> for ReserveErrorKind {
     }
 }
 
-/// The error when an entry can't be pushed. It gives the entry back, and the set has the entries it
-/// had.
+/// The error returned when an entry can't be pushed. It gives the entry back, and the set has the
+/// entries it had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PushError<T> {

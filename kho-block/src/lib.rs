@@ -36,10 +36,10 @@
 //!
 //! | memory | type | access |
 //! |---|---|---|
-//! | [`BlockMemory`]: the heap, a memfd that no one else writes | [`BlockSet`] | owns the blocks: read, write, grow, hand over again |
-//! | [`StableMemory`]: a sealed memfd, a dump | [`SetView`] | reads in place, `&T` without a copy, shared by threads |
+//! | [`BlockMemory`]: the heap, a private memfd | [`BlockSet`] | reads, writes, grows, hands over |
+//! | [`StableMemory`]: a sealed memfd, a dump | [`SetView`] | reads in place, shared by threads |
 //! | [`ReadMemory`]: a live guest, any file | [`ForeignSet`] | reads copies of entries |
-//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | checks and returns one block after another |
+//! | [`ReadMemory`], without an allocator | [`ChainWalk`] | checks one block after another |
 //!
 //! It is safe to restore any bytes. The result is a set, or a [`RestoreError`] that names the block
 //! and the reason. After an error no block is claimed.
@@ -65,7 +65,7 @@
 //! are written before the count that covers them, and a block before the link to it. The head of an
 //! empty set is null. It is set when the first block is published, and null again once the last
 //! entry is removed. Reserved blocks that hold no entries are not linked, since the kernel refuses
-//! a chain with an empty block. A [`Writer`] publishes when it is dropped, also while a panic
+//! a chain with an empty block. A [`Writer`] publishes when it is dropped, even while a panic
 //! unwinds.
 //!
 //! # Features

@@ -30,9 +30,9 @@ pub use writer::Writer;
 /// when the first block is published, and becomes null when the last entry is removed. If the head
 /// is stored elsewhere, store it again then.
 ///
-/// A set keeps its memory by value: pass a reference, or an [`Arc`](alloc::sync::Arc) if a struct is
-/// to have both the memory and its sets. Get the memory back by `Arc::into_inner` once the sets are
-/// handed over.
+/// A set keeps its memory by value: pass a reference, or an [`Arc`](alloc::sync::Arc) if a struct
+/// is to have both the memory and its sets. Get the memory back by `Arc::into_inner` once the sets
+/// are handed over.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};
@@ -173,8 +173,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
     /// Hands the blocks over to a successor and returns the head, which leads to them.
     ///
     /// The blocks stay preserved in the memory until they are claimed. Reserved blocks that hold no
-    /// entries are freed. Nothing is allocated. A memory that the set has by value is dropped, and the
-    /// blocks with it: pass a reference to [`new_in`](Self::new_in) to keep it.
+    /// entries are freed. Nothing is allocated. A memory that the set has by value is dropped, and
+    /// the blocks with it: pass a reference to [`new_in`](Self::new_in) to keep it.
     ///
     /// Losing the head leaks the blocks. So hand over only after the last step that can fail, such
     /// as reserving room for the entry that will hold the head.
@@ -266,10 +266,11 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
         self.writer().push(entry)
     }
 
-    /// Appends an entry to the blocks that the set has, and publishes it. Never allocates.
+    /// Appends an entry without allocating, and publishes it.
     ///
     /// # Errors
-    /// Returns an error if the [capacity](Self::capacity) is used up. The error gives the entry back.
+    /// Returns an error if the [capacity](Self::capacity) is used up. The error gives the entry
+    /// back, and the set has not changed.
     pub fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.writer().push_within_capacity(entry)
     }
@@ -313,8 +314,8 @@ impl<T: Entry, M: BlockMemory> BlockSet<T, M> {
 
     /// Returns a mutable reference to the entry at `index`, or `None` past the end.
     ///
-    /// A crash may leave such a change half done. It leaves a prefix only of what is pushed and
-    /// removed.
+    /// A crash may leave such a change half done. The guarantee of a prefix covers only pushing and
+    /// removing entries.
     ///
     /// ```
     /// # use kho_block::{bytemuck::{Pod, Zeroable}, BlockSet, Entry, HeapMemory};

@@ -102,6 +102,6 @@ impl Starts {
     }
 }
 
-/// The error when the table of a chain's blocks can't be allocated.
+/// The error returned when the table of a chain's blocks can't be allocated.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;

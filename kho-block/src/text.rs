@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::error::readable_debug;
 
-/// The error when a text can't be stored in a field of fixed size. See [`to_field`].
+/// The error returned when a text can't be stored in a field of fixed size. See [`to_field`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum TextError {

@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 
 use super::{Entry, EntryLayout, Field, FieldKind, FieldType};
 
-/// Stands for a type that is inferred from an argument.
+/// A stand-in for a type that is inferred from an argument.
 pub type Type<T> = PhantomData<T>;
 
 /// A type that can hold text.

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use crate::addr::PhysAddr;
 use crate::error::ClaimError;
 
-/// The caller's side of [`BlockMemory::claim`](crate::BlockMemory::claim): receives claimed blocks
+/// A visitor for [`BlockMemory::claim`](crate::BlockMemory::claim) that receives each claimed block
 /// and names the next one.
 ///
 /// This visitor claims the blocks in a list, all of them or none:

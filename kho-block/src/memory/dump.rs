@@ -37,7 +37,7 @@ pub struct DumpMemory<'a, const BLOCK_SIZE: usize = DEFAULT_BLOCK_SIZE> {
     pieces: BTreeMap<u64, Cow<'a, [u8]>>,
 }
 
-/// The error when a piece can't be added to a [`DumpMemory`].
+/// The error returned when a piece can't be added to a [`DumpMemory`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum DumpError {

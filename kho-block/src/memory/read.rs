@@ -4,7 +4,7 @@ use crate::abi::DEFAULT_BLOCK_SIZE;
 use crate::addr::PhysAddr;
 use crate::error::ReadError;
 
-/// Memory whose bytes can be copied out, as a walk along a chain needs.
+/// Memory whose bytes can be copied out, which is enough to walk along a chain.
 ///
 /// The trait is safe: if an implementation returns wrong bytes, or other bytes each time, its
 /// readers stay sound. So it can read a live guest, or a file that others write.
@@ -56,8 +56,8 @@ pub trait ReadMemory {
 /// makes a slice of a mapping is unsafe, and must guarantee that nobody else changes the bytes.
 #[diagnostic::on_unimplemented(
     message = "the bytes of `{Self}` may change while they are borrowed",
-    note = "seal a `MemfdMemory` first; or claim the set by `BlockSet::restore`, or copy entries out \
-            by `ForeignSet::restore`"
+    note = "seal a `MemfdMemory` first, claim the set with `BlockSet::restore`, or copy entries out \
+            with `ForeignSet::restore`"
 )]
 pub trait StableMemory: ReadMemory {
     /// Borrows the `len` bytes at `addr`.

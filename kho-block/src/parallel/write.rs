@@ -33,7 +33,7 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     /// Appends all entries of a parallel iterator, written by several threads, or none.
     ///
     /// The entries keep their order. When all are written, this thread publishes them block by
-    /// block. What was pushed before is published first. No block is allocated if the
+    /// block. Entries pushed before are published first. No block is allocated if the
     /// [capacity](BlockSet::capacity) is enough.
     ///
     /// ```
@@ -55,7 +55,7 @@ impl<T: Entry + Send + Sync, M: BlockMemory> Writer<'_, T, M> {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if the set can't grow by as many entries. What was pushed before stays.
+    /// Returns an error if the set can't grow by as many entries. Entries pushed before stay.
     ///
     /// # Panics
     /// Panics if the iterator panics, or if it returns more or fewer entries than it said. Then

@@ -86,7 +86,7 @@ impl<T: Entry, M: BlockMemory> Appender<'_, T, M> {
     /// Lets `fill` write the `count` slots after the last entry, and publishes them when it
     /// returns. If it panics, they are not published.
     ///
-    /// Blocks for them must be reserved. What was written before is published first.
+    /// Blocks for them must be reserved. Entries written before are published first.
     pub(crate) fn fill(&mut self, count: usize, fill: impl FnOnce(Slots<'_, T, M>)) {
         self.publish();
         fill(Slots::new(&mut self.chain().table, count));

@@ -33,8 +33,8 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// Appends an entry. Allocates a block if the last one is full and none is reserved.
     ///
     /// # Errors
-    /// Returns an error if the set can't grow. The error gives the entry back, and what was pushed
-    /// before stays.
+    /// Returns an error if the set can't grow. The error gives the entry back, and entries pushed
+    /// before stay.
     #[inline]
     pub fn push(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.appender.push(entry, self.limit)
@@ -44,13 +44,13 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     ///
     /// # Errors
     /// Returns an error if the reserved capacity is used up. The error gives the entry back, and
-    /// what was pushed before stays.
+    /// entries pushed before stay.
     #[inline]
     pub fn push_within_capacity(&mut self, entry: T) -> Result<(), PushError<T>> {
         self.appender.push_within_capacity(entry)
     }
 
-    /// Appends the entry that `make` returns, which is called once there is room for it.
+    /// Finds room for an entry, then appends the one that `make` returns.
     ///
     /// If the compiler inlines `make`, it writes the fields straight into the block. That saves a
     /// copy, which pays from about 64 bytes on. Allocates nothing while capacity is reserved.
@@ -72,8 +72,8 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if the set can't grow. `make` is not called then, and what was pushed
-    /// before stays.
+    /// Returns an error if the set can't grow. `make` is not called then, and entries pushed before
+    /// stay.
     #[inline]
     pub fn push_with(&mut self, make: impl FnOnce() -> T) -> Result<(), ReserveError> {
         self.appender.push_with(make, self.limit)
@@ -97,7 +97,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if the set can't grow by as many entries. What was pushed before stays.
+    /// Returns an error if the set can't grow by as many entries. Entries pushed before stay.
     pub fn extend_from_slice(&mut self, entries: &[T]) -> Result<(), ReserveError> {
         self.try_reserve(entries.len())?;
         let pushed = self.appender.push_slice(entries);
@@ -124,7 +124,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if the set can't grow by as many entries. What was pushed before stays, the
+    /// Returns an error if the set can't grow by as many entries. Entries pushed before stay, the
     /// entries of the iterator are removed, and blocks that were added for them stay reserved.
     pub fn try_extend(&mut self, entries: impl IntoIterator<Item = T>) -> Result<(), ReserveError> {
         let entries = entries.into_iter();
@@ -150,7 +150,7 @@ impl<'s, T: Entry, M: BlockMemory> Writer<'s, T, M> {
         self.appender.chain().try_reserve(additional, self.limit)
     }
 
-    /// Publishes the entries that were pushed so far. The writer can be used further.
+    /// Publishes the entries that were pushed so far. The writer can still be used.
     pub fn publish(&mut self) {
         self.appender.publish();
     }

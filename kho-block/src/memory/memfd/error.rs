@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::error::readable_debug;
 
-/// The error when a memfd can't be created, opened or sealed.
+/// The error returned when a memfd can't be created, opened or sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum MemfdError {
@@ -59,8 +59,8 @@ pub enum MemfdError {
         /// Length of the mapping in bytes.
         len: usize,
     },
-    /// The process may not create a file of one block; see `ulimit -f`.
-    #[error("the process may not write files of {len} bytes (RLIMIT_FSIZE)")]
+    /// The process is not allowed to create a file of one block; see `ulimit -f`.
+    #[error("the process is not allowed to write files of {len} bytes (RLIMIT_FSIZE)")]
     FileSizeLimit {
         /// Length of one block in bytes.
         len: u64,
@@ -80,7 +80,7 @@ impl MemfdError {
     }
 }
 
-/// The error when a descriptor can't be opened as a memory. It gives the descriptor back.
+/// The error returned when a descriptor can't be opened as a memory. It gives the descriptor back.
 #[derive(Error)]
 #[error("can't use the memfd: {error}")]
 #[non_exhaustive]

@@ -44,8 +44,8 @@ use crate::memory::lock::Lock;
 /// may call `exec` or `_exit`. Access to a block ends the child with SIGSEGV, and
 /// [`seal`](Self::seal) and [`into_fd`](Self::into_fd) panic. To give a child the state, pass it
 /// the descriptor through `exec` or a socket, as to any other process. A child is aborted if it
-/// can't keep the mapping's addresses free, because it may not map as much or something else is
-/// mapped there.
+/// can't keep the mapping's addresses free, because it is not allowed to map as much or something
+/// else is mapped there.
 ///
 /// A core dump contains the file if `coredump_filter` selects shared memory, except for memory that
 /// was allocated in holes of a file from outside. It does not contain the addresses reserved for
@@ -97,7 +97,7 @@ const MAX_DUMPED_RANGES: usize = 16;
 impl MemfdMemory {
     /// Creates a memfd with blocks of 4 KiB.
     ///
-    /// It can grow to 64 GiB, or to [less](Self::max_len) if the process may not use as much
+    /// It can grow to 64 GiB, or to [less](Self::max_len) if the process is not allowed as much
     /// address space. The name appears in `/proc` and need not be unique.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if the memfd can't be created, or if the process may not use as much
+    /// Returns an error if the memfd can't be created, or if the process is not allowed as much
     /// address space.
     pub fn with_max_len(name: &str, max_len: usize) -> Result<Self, MemfdError> {
         Self::create(name, |fd| SharedMap::new(fd, max_len.max(BLOCK_SIZE)))
@@ -155,7 +155,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// Opens the memfd of another memory, to claim its blocks and go on writing.
     ///
     /// The memory can grow to 64 GiB, or to twice the file's length if that is more, or to
-    /// [less](Self::max_len) if the process may not use as much address space.
+    /// [less](Self::max_len) if the process is not allowed as much address space.
     ///
     /// At first every block is preserved, whatever it holds, except that blocks in holes of the
     /// file are free. Claim the sets whose heads you know, then free the rest with
@@ -271,8 +271,8 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
 
     /// Unmaps the file and returns its descriptor.
     ///
-    /// The descriptor of a memfd that this type created has the flag `FD_CLOEXEC`. To pass it through
-    /// an `exec`, clear the flag, or make it the standard input of a
+    /// The descriptor of a memfd that this type created has the flag `FD_CLOEXEC`. To pass it
+    /// through `exec`, clear the flag, or make it the standard input of a
     /// [`Command`](std::process::Command), as the example `hand_over` does.
     ///
     /// # Panics

@@ -5,8 +5,8 @@ use thiserror::Error;
 use crate::addr::PhysAddr;
 use crate::error::readable_debug;
 
-/// The error when a page can't be added to a [`PageMemory`](crate::PageMemory), or be split off
-/// other memory.
+/// The error returned when a page can't be added to a [`PageMemory`](crate::PageMemory), or be
+/// split off other memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[error("can't use the page at {addr}: {kind}")]
 #[non_exhaustive]
@@ -39,7 +39,7 @@ pub enum PageErrorKind {
     /// There already is a page at the address, or the address was given twice.
     #[error("the address is taken")]
     Duplicate,
-    /// The page is not inside the memory to split it off.
+    /// The page is not inside the memory that it should be split off.
     #[error("outside the memory")]
     Outside,
 }
