@@ -30,9 +30,9 @@ pub use writer::Writer;
 /// when the first block is published, and becomes null when the last entry is removed. If the head
 /// is stored elsewhere, store it again then.
 ///
-/// A set keeps its memory by value: pass a reference, or an [`Arc`](alloc::sync::Arc) if a struct
-/// is to have both the memory and its sets. Get the memory back by `Arc::into_inner` once the sets
-/// are handed over.
+/// A set keeps the value it gets as its memory: pass a reference, or an [`Arc`](alloc::sync::Arc)
+/// if one struct should hold both the memory and its sets. Once the sets are handed over,
+/// `Arc::into_inner` returns the memory.
 ///
 /// ```
 /// use bytemuck::{Pod, Zeroable};

@@ -11,8 +11,9 @@ use crate::raw::{Appender, OwnedChain};
 /// [`BlockSet::writer`](crate::BlockSet::writer).
 ///
 /// Entries become part of the chain block by block. They are *published* when the writer begins the
-/// next block and when it is dropped, even while a panic unwinds. Leaking a writer loses the
-/// entries that it has not published, at most one block of them, but breaks nothing.
+/// next block, by [`publish`](Self::publish), and when the writer is dropped, even while a panic
+/// unwinds. Leaking a writer loses the entries that it has not published, at most one block of
+/// them, but breaks nothing.
 ///
 /// At every instant the chain is valid and holds a prefix of what was pushed.
 #[doc(alias = "kho_block_set_it_init")]
