@@ -83,7 +83,7 @@ impl LiveProcess {
     /// Returns the process that the entries describe.
     ///
     /// # Errors
-    /// A text is not UTF-8, or the state is not a character.
+    /// Returns an error if a text is not UTF-8, or the state is not a character.
     pub fn from_entries<'a>(
         process: &Process,
         files: impl Iterator<Item = &'a OpenFile>,

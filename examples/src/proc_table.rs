@@ -17,7 +17,7 @@ use crate::live::{LiveFile, LiveMapping, LiveProcess};
 /// Returns all processes that can be read, in the order of their ids, and counts of what could not.
 ///
 /// # Errors
-/// `/proc` can't be listed, or has no processes.
+/// Returns an error if `/proc` can't be listed, or has no processes.
 ///
 /// # References
 /// - [`proc(5)`](https://man7.org/linux/man-pages/man5/proc.5.html)

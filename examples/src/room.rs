@@ -48,7 +48,8 @@ impl Room {
     /// Checks that `entries` entries, `per_block` in a block, fit beside `blocks` blocks.
     ///
     /// # Errors
-    /// They don't fit. The message says how many would, and which limit applies.
+    /// Returns an error if they don't fit. The message says how many would, and which limit
+    /// applies.
     pub fn check(&self, entries: u64, per_block: usize, blocks: usize) -> anyhow::Result<()> {
         // The file's first block is never used.
         let left = (self.bytes / BLOCK_SIZE).saturating_sub(blocks as u64 + 1);

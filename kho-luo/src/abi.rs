@@ -138,7 +138,7 @@ impl LuoSession {
     /// Returns the session's name.
     ///
     /// # Errors
-    /// The name is empty, or not terminated by a zero.
+    /// Returns an error if the name is empty, or not terminated by a zero.
     pub fn name(&self) -> Result<SessionName, NameError> {
         SessionName::from_field(&self.name)
     }
@@ -182,7 +182,7 @@ impl LuoFile {
     /// Returns the name of the file's handler.
     ///
     /// # Errors
-    /// The name is empty, or not terminated by a zero.
+    /// Returns an error if the name is empty, or not terminated by a zero.
     pub fn compatible(&self) -> Result<CompatibleName, NameError> {
         CompatibleName::from_field(&self.compatible)
     }
@@ -240,7 +240,7 @@ impl LuoFlb {
     /// Returns the object's name.
     ///
     /// # Errors
-    /// The name is empty, or not terminated by a zero.
+    /// Returns an error if the name is empty, or not terminated by a zero.
     pub fn name(&self) -> Result<CompatibleName, NameError> {
         CompatibleName::from_field(&self.name)
     }

@@ -52,7 +52,7 @@ pub enum NameError {
     #[error("the name is empty")]
     Empty,
     /// The name does not fit in its field.
-    #[error("the name has {len} bytes, where at most {max} fit")]
+    #[error("the name has {len} bytes, but at most {max} fit")]
     TooLong {
         /// The length of the name in bytes.
         len: usize,
@@ -79,7 +79,7 @@ impl<const N: usize> Name<N> {
     /// Creates a name from its bytes, without a terminating zero.
     ///
     /// # Errors
-    /// There are no bytes, too many, or one of them is zero.
+    /// Returns an error if there are no bytes, too many, or one of them is zero.
     pub fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
         let name = name.as_ref();
         if name.is_empty() {
@@ -107,7 +107,7 @@ impl<const N: usize> Name<N> {
     /// ```
     ///
     /// # Errors
-    /// The first byte is zero, or no byte is.
+    /// Returns an error if the first byte is zero, or no byte is.
     pub fn from_field(field: &[u8; N]) -> Result<Self, NameError> {
         let end = field.iter().position(|byte| *byte == 0).ok_or(NameError::NotTerminated)?;
         Self::new(&field[..end])
@@ -129,7 +129,7 @@ impl<const N: usize> Name<N> {
     /// Returns the name as a string.
     ///
     /// # Errors
-    /// The name is not UTF-8.
+    /// Returns an error if the name is not UTF-8.
     pub fn to_str(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(self.as_bytes())
     }

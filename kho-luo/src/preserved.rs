@@ -195,7 +195,8 @@ impl<'m, M: ReadMemory> PreservedMap<'m, M> {
     /// treats that memory as free.
     ///
     /// # Errors
-    /// A table or bitmap on the way can't be read, or is not at the start of a page.
+    /// Returns an error if a table or bitmap on the way can't be read, or is not at the start of a
+    /// page.
     pub fn block_at(&self, addr: PhysAddr) -> Result<Option<PreservedBlock>, PreservedMapError> {
         if let Some(found) = self.found.get().filter(|found| found.contains(addr)) {
             return Ok(Some(found));

@@ -19,7 +19,8 @@ impl LuoState {
     /// For what a read may cost, see [above](Self#cost).
     ///
     /// # Errors
-    /// The worst of the faults by its [severity](StateError::severity), and the first of those.
+    /// Returns the worst of the faults by its [severity](StateError::severity), and the first of
+    /// those.
     pub fn read<M: ReadMemory>(memory: &M, root_addr: PhysAddr) -> Result<Self, StateError> {
         Self::inspect(memory, root_addr)?.into_result()
     }
@@ -45,7 +46,8 @@ impl LuoState {
     /// ```
     ///
     /// # Errors
-    /// As for [`read`](Self::read), or the tree can't be read, or does not lead to a root.
+    /// Returns an error in the same cases as [`read`](Self::read), or if the tree can't be read, or
+    /// does not lead to a root.
     pub fn from_tree<M: ReadMemory>(memory: &M, tree_addr: PhysAddr) -> Result<Self, StateError> {
         Self::inspect_tree(memory, tree_addr)?.into_result()
     }
@@ -70,8 +72,8 @@ impl LuoState {
     /// The search costs what [`KhoTree::scan`] does, and at most one more read for each tree.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), or no tree leads to a root. The error then lists what was found
-    /// instead, such as trees and roots of other versions.
+    /// Returns an error in the same cases as [`read`](Self::read), or if no tree leads to a root.
+    /// The error then lists what was found instead, such as trees and roots of other versions.
     pub fn find<M: ReadMemory>(memory: &M, range: Range<u64>) -> Result<Self, StateError> {
         let latest = find::latest(memory, range)?;
         let mut verifier = Verifier::new(memory).with_map(latest.tree, latest.preserved_map)?;
@@ -101,7 +103,7 @@ impl LuoState {
     /// ```
     ///
     /// # Errors
-    /// There is no root, so nothing can be read.
+    /// Returns an error if there is no root, so nothing can be read.
     pub fn inspect<M: ReadMemory>(
         memory: &M,
         root_addr: PhysAddr,
@@ -113,7 +115,8 @@ impl LuoState {
     /// wrong, and looks up each page in KHO's map of preserved memory.
     ///
     /// # Errors
-    /// As for [`inspect`](Self::inspect), or the tree can't be read, or does not lead to a root.
+    /// Returns an error in the same cases as [`inspect`](Self::inspect), or if the tree can't be
+    /// read, or does not lead to a root.
     pub fn inspect_tree<M: ReadMemory>(
         memory: &M,
         tree_addr: PhysAddr,

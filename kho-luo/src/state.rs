@@ -124,7 +124,7 @@ impl Inspection {
     /// Returns the state if there are no faults.
     ///
     /// # Errors
-    /// The worst fault; if several are equally severe, the first of them.
+    /// Returns the worst fault; if several are equally severe, the first of them.
     pub fn into_result(self) -> Result<LuoState, StateError> {
         match self.faults.into_iter().next() {
             Some(worst) => Err(worst),

@@ -159,7 +159,7 @@ impl KhoTree {
     /// This takes two reads of `memory`, together at most 8 bytes and a page.
     ///
     /// # Errors
-    /// There is no KHO device tree at `addr`, or its version is not supported.
+    /// Returns an error if there is no KHO device tree at `addr`, or its version is not supported.
     pub fn read(memory: &impl ReadMemory, addr: PhysAddr) -> Result<Self, KhoTreeError> {
         Self::read_kind(memory, addr).map_err(|kind| KhoTreeError { addr, kind })
     }
@@ -189,7 +189,7 @@ impl KhoTree {
     /// ```
     ///
     /// # Errors
-    /// The bytes are not a KHO device tree, or its version is not supported.
+    /// Returns an error if the bytes are not a KHO device tree, or its version is not supported.
     pub fn parse(bytes: &[u8]) -> Result<Self, KhoTreeErrorKind> {
         let (start, _) = bytes.split_first_chunk::<8>().ok_or(KhoTreeErrorKind::NotATree)?;
         let len = total_len(start, MAX_PAGE)?;
@@ -228,7 +228,7 @@ impl KhoTree {
     /// Returns the address of [`LuoRoot`], the root of LUO's state.
     ///
     /// # Errors
-    /// LUO handed nothing over, or less than a root.
+    /// Returns an error if LUO handed nothing over, or less than a root.
     pub fn luo_root_addr(&self) -> Result<PhysAddr, KhoTreeErrorKind> {
         let node = self.node(LUO_NODE).ok_or(KhoTreeErrorKind::NoLuo)?;
         if node.size < size_of::<LuoRoot>() as u64 {

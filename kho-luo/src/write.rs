@@ -74,8 +74,9 @@ pub enum WriteSessionsError {
 /// ```
 ///
 /// # Errors
-/// Two sessions have the same name, two files of a session have the same token, the name of a
-/// handler is invalid, or the memory has too few blocks. Nothing has been written then.
+/// Returns an error if two sessions have the same name, two files of a session have the same token,
+/// the name of a handler is invalid, or the memory has too few blocks. Nothing has been written
+/// then.
 pub fn write_sessions<'f, M: BlockMemory>(
     memory: &M,
     sessions: impl IntoIterator<Item = (SessionName, &'f [LuoFile])>,
@@ -182,8 +183,8 @@ readable_debug!(WriteSessionsError, WriteFlbsError);
 /// ```
 ///
 /// # Errors
-/// `pages` is not a whole number of pages, the objects don't fit, a name is invalid or used twice,
-/// or no file depends on one of the objects. Nothing has been written then.
+/// Returns an error if `pages` is not a whole number of pages, the objects don't fit, a name is
+/// invalid or used twice, or no file depends on one of the objects. Nothing has been written then.
 pub fn write_flbs(
     pages: &mut [u8],
     page_size: usize,

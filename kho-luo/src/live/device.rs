@@ -39,8 +39,8 @@ impl LiveUpdate {
     /// handed over.
     ///
     /// # Errors
-    /// There is no such device, it is already open, or the kernel could not restore what was handed
-    /// over.
+    /// Returns an error if there is no such device, it is already open, or the kernel could not
+    /// restore what was handed over.
     ///
     /// # References
     ///
@@ -57,8 +57,8 @@ impl LiveUpdate {
     /// A name has 1 to 63 bytes, none of them zero. It may be text or a [`SessionName`].
     ///
     /// # Errors
-    /// The name is invalid or in use, there are too many sessions, or the kernel could not create
-    /// the session.
+    /// Returns an error if the name is invalid or in use, there are too many sessions, or the
+    /// kernel could not create the session.
     pub fn create_session(&self, name: impl AsRef<[u8]>) -> Result<Session, LiveUpdateError> {
         let name = SessionName::new(name).map_err(invalid(LiveUpdateOperation::CreateSession))?;
         Ok(Session::new(self.fd.request_session(CreateSession::new(name.to_field()))?))
@@ -79,7 +79,8 @@ impl LiveUpdate {
     /// ```
     ///
     /// # Errors
-    /// The name is invalid, no session has it, or the session has been retrieved already.
+    /// Returns an error if the name is invalid, no session has it, or the session has been
+    /// retrieved already.
     pub fn retrieve_session(&self, name: impl AsRef<[u8]>) -> Result<Session, LiveUpdateError> {
         let name = SessionName::new(name).map_err(invalid(LiveUpdateOperation::RetrieveSession))?;
         Ok(Session::new(self.fd.request_session(RetrieveSession::new(name.to_field()))?))

@@ -207,7 +207,7 @@ impl From<FromFdError> for RetrieveMemfdError {
 /// ```
 ///
 /// # Errors
-/// The file can't be written. The error gives it back.
+/// Returns an error if the file can't be written. The error gives it back.
 pub fn store_head<T: Entry, const BLOCK_SIZE: usize>(
     memory: MemfdMemory<BLOCK_SIZE>,
     head: SetHead<T>,
@@ -228,7 +228,8 @@ pub fn store_head<T: Entry, const BLOCK_SIZE: usize>(
 /// This checks the head, but not the set to which it leads. Restoring the set does that.
 ///
 /// # Errors
-/// The file can't be read, or does not begin with the head of a set of `T` in blocks of this size.
+/// Returns an error if the file can't be read, or does not begin with the head of a set of `T` in
+/// blocks of this size.
 pub fn load_head<T: Entry, const BLOCK_SIZE: usize>(
     fd: impl AsFd,
 ) -> Result<SetHead<T>, HeadError> {
@@ -314,8 +315,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// The head can't be stored, the file can't be sealed, or the session does not accept it. The
-    /// error gives the file back.
+    /// Returns an error if the head can't be stored, the file can't be sealed, or the session does
+    /// not accept it. The error gives the file back.
     pub fn seal_and_preserve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
@@ -340,8 +341,8 @@ impl Session {
     /// the head of its set.
     ///
     /// # Errors
-    /// The file can't be [retrieved](Self::retrieve_fd), is not sealed, or does not begin with the
-    /// head of a set of `T`.
+    /// Returns an error if the file can't be [retrieved](Self::retrieve_fd), is not sealed, or does
+    /// not begin with the head of a set of `T`.
     pub fn retrieve_sealed_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         token: u64,
@@ -383,8 +384,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// The head can't be stored, or the session does not accept the file. The error gives the file
-    /// back.
+    /// Returns an error if the head can't be stored, or the session does not accept the file. The
+    /// error gives the file back.
     pub fn preserve_memfd<T: Entry, const BLOCK_SIZE: usize>(
         &self,
         memory: MemfdMemory<BLOCK_SIZE>,
@@ -408,9 +409,10 @@ impl Session {
     /// [free the other blocks](MemfdMemory::free_preserved). The file can grow again.
     ///
     /// # Errors
-    /// The file can't be [retrieved](Self::retrieve_fd), is sealed, or does not begin with the head
-    /// of a set of `T`. A file that must not be executed [is sealed](Self::preserve_fd): use
-    /// [`retrieve_sealed_memfd`](Self::retrieve_sealed_memfd) for it.
+    /// Returns an error if the file can't be [retrieved](Self::retrieve_fd), is sealed, or does not
+    /// begin with the head of a set of `T`. A file that must not be executed [is
+    /// sealed](Self::preserve_fd): use [`retrieve_sealed_memfd`](Self::retrieve_sealed_memfd) for
+    /// it.
     ///
     /// # Safety
     /// The same as for [`MemfdMemory::from_fd`]: nobody else writes in the file until the memory is

@@ -54,7 +54,7 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// `/proc/self/fd` does not show that the descriptor is that of a session.
+    /// Returns an error if `/proc/self/fd` does not show that the descriptor is that of a session.
     ///
     /// # References
     ///
@@ -101,8 +101,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// The session has a file with this token, the file is already preserved or can't be, or the
-    /// session was retrieved, not created. The session is unchanged.
+    /// Returns an error if the session has a file with this token, the file is already preserved or
+    /// can't be, or the session was retrieved, not created. The session is unchanged.
     ///
     /// # References
     ///
@@ -125,9 +125,9 @@ impl Session {
     /// not be executed is sealed against writing.
     ///
     /// # Errors
-    /// The session has no file with this token, the file can't be restored, or the session was
-    /// created, not retrieved. If the kernel failed to restore a file once, it fails again in the
-    /// same way.
+    /// Returns an error if the session has no file with this token, the file can't be restored, or
+    /// the session was created, not retrieved. If the kernel failed to restore a file once, it
+    /// fails again in the same way.
     ///
     /// # References
     ///
@@ -141,8 +141,8 @@ impl Session {
     /// Files that have not been retrieved are lost. Closing a retrieved session does the same.
     ///
     /// # Errors
-    /// A file is not ready to be finished, or the session was created, not retrieved. The session
-    /// is unchanged, and you may try again.
+    /// Returns an error if a file is not ready to be finished, or the session was created, not
+    /// retrieved. The session is unchanged, and you may try again.
     ///
     /// # References
     ///
@@ -154,7 +154,7 @@ impl Session {
     /// Returns the session's name, as the kernel reports it.
     ///
     /// # Errors
-    /// The kernel is too old for this request.
+    /// Returns an error if the kernel is too old for this request.
     pub fn name(&self) -> Result<SessionName, LiveUpdateError> {
         let mut argument = GetName::new();
         self.fd.request(&mut argument)?;

@@ -18,7 +18,7 @@ pub fn page(file: u64, index: usize) -> Vec<u8> {
 /// Creates file `file`: a memfd of `pages` pages.
 ///
 /// # Errors
-/// It can't be created or written.
+/// Returns an error if it can't be created or written.
 pub fn create(file: u64, pages: usize) -> rustix::io::Result<OwnedFd> {
     let fd = memfd_create(format!("file-{file}"), MemfdFlags::CLOEXEC)?;
     ftruncate(&fd, (pages * PAGE_SIZE) as u64)?;
@@ -32,7 +32,7 @@ pub fn create(file: u64, pages: usize) -> rustix::io::Result<OwnedFd> {
 /// Checks that a descriptor is of file `file`, by its first page.
 ///
 /// # Errors
-/// The page has other content, which is in the text.
+/// Returns an error if the page has other content, which is in the text.
 pub fn check(fd: impl AsFd, file: u64) -> Result<(), String> {
     let mut bytes = [0; PAGE_SIZE];
     let len = pread(fd, &mut bytes, 0).map_err(|error| error.to_string())?;

@@ -13,7 +13,7 @@ use crate::user_state::Tenant;
 /// Loads a kernel for `reboot` to start.
 ///
 /// # Errors
-/// The running kernel refuses it.
+/// Returns an error if the running kernel refuses it.
 ///
 /// # References
 /// [`kexec_file_load(2)`](https://man7.org/linux/man-pages/man2/kexec_file_load.2.html)
@@ -40,7 +40,7 @@ pub fn kexec_file_load(
 /// Retrieves a memory that the previous kernel handed over, for writing.
 ///
 /// # Errors
-/// As for [`Session::retrieve_memfd`].
+/// Returns an error in the same cases as [`Session::retrieve_memfd`].
 pub fn retrieve_memfd(
     session: &Session,
     token: u64,

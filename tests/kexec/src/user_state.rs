@@ -65,7 +65,7 @@ fn tenant_name(tenant: u64) -> String {
 /// Writes the state and hands it over. Returns its head.
 ///
 /// # Errors
-/// There is no memory for it.
+/// Returns an error if there is no memory for it.
 pub fn create(memory: &MemfdMemory) -> Result<SetHead<Tenant>> {
     let mut tenants = BlockSet::<Tenant, _>::new_in(memory);
     for tenant in 0..TENANTS {
@@ -102,7 +102,7 @@ pub fn create(memory: &MemfdMemory) -> Result<SetHead<Tenant>> {
 /// hands the state over again, seals the memory and views it. Returns the number of entries that came.
 ///
 /// # Errors
-/// An entry or a block is not as it was.
+/// Returns an error if an entry or a block is not as it was.
 pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
     let mut tenants = BlockSet::restore(&memory, head).context("tenants")?;
     let mut entries = tenants.len() as u64;
@@ -141,7 +141,7 @@ pub fn claim(memory: MemfdMemory, head: SetHead<Tenant>) -> Result<u64> {
 /// Views the state in place and compares each entry. Returns the number of entries.
 ///
 /// # Errors
-/// An entry is not as it was.
+/// Returns an error if an entry is not as it was.
 pub fn view(memory: &SealedMemfd, head: SetHead<Tenant>) -> Result<u64> {
     let tenants = SetView::restore(memory, head).context("tenants")?;
     let mut entries = tenants.len() as u64;

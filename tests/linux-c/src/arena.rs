@@ -129,7 +129,7 @@ impl Arena {
     /// Makes all pages free and forgets all events and limits.
     ///
     /// # Panics
-    /// kho-block owns a page.
+    /// Panics if kho-block owns a page.
     pub fn reset(&mut self) {
         let inner = self.inner.get_mut();
         // A block may be owned by a pointer, which borrows nothing (G2).
@@ -188,7 +188,7 @@ impl Arena {
     /// Preserves a page with these bytes, and returns its address.
     ///
     /// # Panics
-    /// No page is free, or the bytes are more than a page.
+    /// Panics if no page is free, or the bytes are more than a page.
     pub fn preserve(&self, bytes: &[u8]) -> PhysAddr {
         let (page, addr) = self.new_page(bytes);
         // SAFETY: just allocated and not used again.
@@ -199,7 +199,7 @@ impl Arena {
     /// Leaves these bytes in a free page until it is allocated, and returns its address.
     ///
     /// # Panics
-    /// As for [`preserve`](Self::preserve).
+    /// Panics in the same cases as [`preserve`](Self::preserve).
     pub fn leave(&self, bytes: &[u8]) -> PhysAddr {
         let (page, addr) = self.new_page(bytes);
         // SAFETY: just allocated and not used again.
@@ -219,7 +219,7 @@ impl Arena {
     /// Overwrites bytes of a preserved page.
     ///
     /// # Panics
-    /// The page is not preserved, or the bytes reach over its end.
+    /// Panics if the page is not preserved, or the bytes reach over its end.
     pub fn write(&self, addr: PhysAddr, bytes: &[u8]) {
         let (page, offset) = self.find(addr).expect("an address in memory");
         assert!(
@@ -236,7 +236,7 @@ impl Arena {
     /// Nobody has a `&mut` into the page.
     ///
     /// # Panics
-    /// There is no such page.
+    /// Panics if there is no such page.
     pub unsafe fn page(&self, addr: PhysAddr) -> Vec<u8> {
         let (page, offset) = self.find(addr).expect("an address in memory");
         assert!(offset == 0);

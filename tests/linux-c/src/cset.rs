@@ -69,7 +69,7 @@ impl<'a> CSet<'a> {
     /// Makes an empty set. C: `kho_block_set_init`, `kho_block_set_it_init`.
     ///
     /// # Panics
-    /// The entry size is 0: the C code would divide by it.
+    /// Panics if the entry size is 0: the C code would divide by it.
     #[must_use]
     pub fn new(arena: &'a Arena, entry_size: usize) -> Self {
         assert!(entry_size != 0);
@@ -82,7 +82,7 @@ impl<'a> CSet<'a> {
     /// Restores a chain into a new set. C: `kho_block_set_restore`.
     ///
     /// # Errors
-    /// The C code refused the chain, or was stopped.
+    /// Returns an error if the C code refused the chain, or was stopped.
     pub fn restore(arena: &'a Arena, entry_size: usize, head: PhysAddr) -> Result<Self, Refusal> {
         let mut set = Self::new(arena, entry_size);
         set.restore_into(head)?;
@@ -93,10 +93,10 @@ impl<'a> CSet<'a> {
     /// `kho_block_set_restore`.
     ///
     /// # Errors
-    /// The C code refused the chain, or was stopped.
+    /// Returns an error if the C code refused the chain, or was stopped.
     ///
     /// # Panics
-    /// It was stopped, and the arena did not note where.
+    /// Panics if it was stopped, and the arena did not note where.
     pub fn restore_into(&mut self, head: PhysAddr) -> Result<(), Refusal> {
         let before = self.block_count();
         match call!(self, shim_restore, head.get()) {
@@ -113,7 +113,7 @@ impl<'a> CSet<'a> {
     /// Makes room for `count` entries in all. C: `kho_block_set_grow`.
     ///
     /// # Errors
-    /// The error of the C code, as a positive number.
+    /// Returns the error of the C code, as a positive number.
     pub fn grow(&mut self, count: u64) -> Result<(), i32> {
         match call!(self, shim_grow, count) {
             0 => Ok(()),
@@ -165,7 +165,7 @@ impl<'a> CSet<'a> {
     /// Returns the number of blocks. C: the field `nblocks`.
     ///
     /// # Panics
-    /// It is negative.
+    /// Panics if it is negative.
     #[must_use]
     pub fn block_count(&self) -> usize {
         usize::try_from(call!(self, shim_nblocks)).expect("a number of blocks")
@@ -195,7 +195,7 @@ impl<'a> CSet<'a> {
     /// C: `kho_block_set_it_reserve_entry`.
     ///
     /// # Panics
-    /// `bytes` does not have the size of an entry.
+    /// Panics if `bytes` does not have the size of an entry.
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         assert_eq!(bytes.len(), self.entry_size);
         let Some(slot) = self.reserve() else { return false };

@@ -33,7 +33,7 @@ pub use timed::{KernelChain, KernelSet};
 /// Returns the package and version of the kernel whose C code was compiled.
 ///
 /// # Errors
-/// There is no C code; the text says why.
+/// Returns an error if there is no C code; the text says why.
 pub fn linux() -> Result<&'static str, &'static str> {
     match option_env!("KHO_LINUX_VERSION") {
         Some(version) => Ok(version),

@@ -89,7 +89,7 @@ impl KernelSet {
     /// Makes an empty set with blocks for `len` slots. C: `kho_block_set_grow`.
     ///
     /// # Panics
-    /// The slots need more than 10,000 blocks, or there is not enough memory.
+    /// Panics if the slots need more than 10,000 blocks, or there is not enough memory.
     #[must_use]
     pub fn with_capacity(len: usize) -> Self {
         let blocks = len.div_ceil(SLOTS_PER_BLOCK);
@@ -115,8 +115,8 @@ impl KernelSet {
     /// `kho_block_set_it_reserve_entry` and four stores for each slot.
     ///
     /// # Panics
-    /// The set has no room for `len` slots, or has more slots already. [`clear`](Self::clear)
-    /// removes those.
+    /// Panics if the set has no room for `len` slots, or has more slots already.
+    /// [`clear`](Self::clear) removes those.
     pub fn fill(&mut self, len: usize) {
         assert!(self.len <= len, "the set has more slots, which would not be overwritten");
         let written = call!(self.raw, bench_fill, len as u64);
@@ -133,7 +133,7 @@ impl KernelSet {
     /// Returns the sum of all words. C: `kho_block_set_it_read_entry` for each slot.
     ///
     /// # Panics
-    /// A block has no slot. C would read past the last one.
+    /// Panics if a block has no slot. C would read past the last one.
     #[must_use]
     pub fn sum(&self) -> u64 {
         let needed = self.len.div_ceil(SLOTS_PER_BLOCK);
@@ -165,7 +165,7 @@ impl KernelChain {
     /// Walks and checks the chain. The set that it becomes can't grow. C: `kho_block_set_restore`.
     ///
     /// # Panics
-    /// C refuses the chain.
+    /// Panics if C refuses the chain.
     #[must_use]
     pub fn restore(self) -> KernelSet {
         let result = call!(self.set.raw, bench_restore, self.head);

@@ -44,7 +44,7 @@ impl Apt {
     /// if that is `None`.
     ///
     /// # Errors
-    /// The directory can't be made.
+    /// Returns an error if the directory can't be made.
     pub fn new(dir: PathBuf, mirror: Option<String>) -> Result<Self> {
         make_state(&dir).with_context(|| format!("{}", dir.display()))?;
         Ok(Self { dir, mirror })
@@ -54,7 +54,7 @@ impl Apt {
     /// than `max_age`.
     ///
     /// # Errors
-    /// [`Lacking`] if no mirror serves its lists. Otherwise apt failed.
+    /// Returns [`Lacking`] if no mirror serves its lists. Otherwise apt failed.
     pub fn candidates(&self, max_age: Duration) -> Result<Vec<Candidate>> {
         let sources = self.sources();
         let age = sources.metadata().and_then(|meta| meta.modified()).ok();
@@ -119,7 +119,7 @@ impl Apt {
     /// Downloads a package that the lists have.
     ///
     /// # Errors
-    /// It is gone, or can't be stored.
+    /// Returns an error if it is gone, or can't be stored.
     pub fn download(&self, candidate: &Candidate) -> Result<Archive> {
         let Candidate { package, version } = candidate;
         // Remove the result of an earlier download, which may be incomplete.
@@ -185,7 +185,7 @@ fn apt(program: &str, dir: &Path) -> Command {
 /// with.
 ///
 /// # Errors
-/// [`Lacking`] if there is none.
+/// Returns [`Lacking`] if there is none.
 pub fn mirrors(named: Option<&str>) -> Result<Vec<String>> {
     if let Some(mirror) = named {
         return Ok(vec![mirror.to_owned()]);
@@ -238,7 +238,8 @@ fn why(error: &str) -> String {
 /// Returns the candidate for a package, or the newest of all.
 ///
 /// # Errors
-/// There is none. That is not [`Lacking`]: tests must not be skipped because Debian has moved on.
+/// Returns an error if there is none. That is not [`Lacking`]: tests must not be skipped because
+/// Debian has moved on.
 pub fn choose(candidates: &[Candidate], package: Option<Package>) -> Result<&Candidate> {
     let suites = SUITES.join(" or ");
     ensure!(!candidates.is_empty(), "there is no package {} or later in {suites}", Package::OLDEST);

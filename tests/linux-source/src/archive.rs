@@ -36,7 +36,8 @@ impl Archive {
     /// Unpacks some files of the source. Their paths are relative to its top directory.
     ///
     /// # Errors
-    /// The archive is damaged or has no such file, or the files can't be written.
+    /// Returns an error if the archive is damaged or has no such file, or the files can't be
+    /// written.
     pub fn unpack_files(&self, files: &[&str], to: &Path) -> Result<()> {
         let mut tar = tar(to);
         // tar ends at the last of the files.
@@ -48,7 +49,7 @@ impl Archive {
     /// Unpacks the source, except files that match one of these tar patterns.
     ///
     /// # Errors
-    /// The archive is damaged, or the files can't be written.
+    /// Returns an error if the archive is damaged, or the files can't be written.
     pub fn unpack_all_but(&self, patterns: &[String], to: &Path) -> Result<()> {
         let mut tar = tar(to);
         tar.arg("--wildcards");

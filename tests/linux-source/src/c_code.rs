@@ -38,7 +38,7 @@ impl CCode {
     /// `KHO_LINUX_MIRROR` the only mirror to ask.
     ///
     /// # Errors
-    /// The environment names no cache, or one by a relative path.
+    /// Returns an error if the environment names no cache, or one by a relative path.
     pub fn from_env() -> Result<Self> {
         let cache = settings::cache("KHO_LINUX_CACHE", "kho-block/linux")?;
         ensure!(
@@ -53,7 +53,7 @@ impl CCode {
     /// it did.
     ///
     /// # Errors
-    /// It can't be printed.
+    /// Returns an error if it can't be printed.
     pub fn report(&self, package: Option<Package>) -> Result<bool> {
         let current = self.cache.join("current");
         match version(&current) {
@@ -68,8 +68,8 @@ impl CCode {
     /// Downloads the newest version of `package`, or of the newest package, and makes it current.
     ///
     /// # Errors
-    /// [`Lacking`] if the machine lacks a tool, or lists of packages. Otherwise there is no such
-    /// package, or it can't be unpacked.
+    /// Returns [`Lacking`] if the machine lacks a tool, or lists of packages. Otherwise there is no
+    /// such package, or it can't be unpacked.
     pub fn update(&self, package: Option<Package>) -> Result<()> {
         for tool in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
             if !tools::is_installed(tool) {

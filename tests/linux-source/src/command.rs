@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 /// Runs a command.
 ///
 /// # Errors
-/// It can't be run, or fails. The error has the end of its output.
+/// Returns an error if it can't be run, or fails. The error has the end of its output.
 pub fn run(command: &mut Command) -> Result<()> {
     output(command).map(drop)
 }
@@ -15,7 +15,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs a command and returns what it prints.
 ///
 /// # Errors
-/// It can't be run, or fails. The error has the end of its output.
+/// Returns an error if it can't be run, or fails. The error has the end of its output.
 pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output =

@@ -26,7 +26,7 @@ impl std::error::Error for Lacking {}
 /// Prints a line on standard output.
 ///
 /// # Errors
-/// It can't be written.
+/// Returns an error if it can't be written.
 pub fn say(line: impl Display) -> Result<()> {
     writeln!(io::stdout().lock(), "{line}").context(LOST)
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 /// Returns a variable, if it is set and not empty.
 ///
 /// # Errors
-/// It is not UTF-8.
+/// Returns an error if it is not UTF-8.
 pub fn variable(name: &str) -> Result<Option<String>> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
@@ -20,7 +20,7 @@ pub fn variable(name: &str) -> Result<Option<String>> {
 /// Returns whether a variable is 1. It is 0 unless set.
 ///
 /// # Errors
-/// It is neither 0 nor 1.
+/// Returns an error if it is neither 0 nor 1.
 pub(crate) fn is_one(name: &str) -> Result<bool> {
     Ok(match variable(name)?.as_deref() {
         None | Some("0") => false,
@@ -32,7 +32,7 @@ pub(crate) fn is_one(name: &str) -> Result<bool> {
 /// Returns `KHO_LINUX_MIRROR`: the only mirror to ask.
 ///
 /// # Errors
-/// It is not UTF-8.
+/// Returns an error if it is not UTF-8.
 pub fn mirror() -> Result<Option<String>> {
     variable("KHO_LINUX_MIRROR")
 }
@@ -40,7 +40,7 @@ pub fn mirror() -> Result<Option<String>> {
 /// Returns the directory that a variable names, or one below the user's cache if it is not set.
 ///
 /// # Errors
-/// None of the variables is set, or one is not UTF-8.
+/// Returns an error if none of the variables is set, or one is not UTF-8.
 pub fn cache(name: &str, below: &str) -> Result<PathBuf> {
     Ok(match (variable(name)?, variable("XDG_CACHE_HOME")?, variable("HOME")?) {
         (Some(dir), ..) => dir.into(),

@@ -33,8 +33,8 @@ impl Kernel {
     /// the newest in the cache.
     ///
     /// # Errors
-    /// [`Lacking`] if the machine can't build a kernel. Otherwise there is no such package, or the
-    /// kernel does not build.
+    /// Returns [`Lacking`] if the machine can't build a kernel. Otherwise there is no such package,
+    /// or the kernel does not build.
     pub(crate) fn get(settings: &Settings) -> Result<Self> {
         let cache = Cache::new(&settings.cache);
         if let Some(kernel) = cache.named(settings.package)? {
