@@ -1,35 +1,42 @@
 //! The states of a file's blocks: free, owned or preserved.
 
-use alloc::collections::BTreeSet;
 use core::ops::{Range, RangeInclusive};
 
 use super::growing::GrowingFile;
 use crate::addr::PhysAddr;
 use crate::error::AllocErrorKind;
 use crate::memory::ledger::{Ledger, State};
+use crate::memory::packed::Packed;
 
 /// The states of a file's blocks, by number. The first block of the file has no number.
 ///
 /// # Invariants
 /// The file has every block of the ledger, and can't shrink. There is memory behind each block that
-/// is not unbacked and not in `partial`.
+/// is not unbacked and not partial.
 pub(super) struct Blocks<const BLOCK_SIZE: usize> {
     pub(super) ledger: Ledger,
-    /// Preserved blocks that contain part of a hole.
-    partial: BTreeSet<usize>,
+    /// The numbers of preserved blocks that contain part of a hole are [`PARTIAL`] here.
+    partial: Packed,
+    /// How many blocks are partial.
+    partial_count: usize,
 }
+
+const WHOLE: u8 = 0;
+const PARTIAL: u8 = 1;
 
 impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
     /// Returns the states of the blocks of a file that has only its first block.
     pub(super) const fn new() -> Self {
-        Self { ledger: Ledger::new(), partial: BTreeSet::new() }
+        Self { ledger: Ledger::new(), partial: Packed::new(), partial_count: 0 }
     }
 
     /// Returns the states of the blocks of a file that is one hole. Its length of `len` bytes must
     /// be a multiple of the block size.
     pub(super) fn of_hole(len: usize) -> Result<Self, AllocErrorKind> {
-        let ledger = Ledger::unbacked(len / BLOCK_SIZE - 1)?;
-        Ok(Self { ledger, partial: BTreeSet::new() })
+        let count = len / BLOCK_SIZE - 1;
+        let ledger = Ledger::unbacked(count)?;
+        let partial = Packed::zeros(count).ok_or(AllocErrorKind::OutOfMemory)?;
+        Ok(Self { ledger, partial, partial_count: 0 })
     }
 
     /// Returns the range of bytes of these blocks in the file.
@@ -59,10 +66,17 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
             let whole = Self::bytes_of(number..number + 1);
             let is_whole = bytes.start <= whole.start && whole.end <= bytes.end;
             // A block with a hole may hold several ranges.
-            if is_whole || self.partial.insert(number) {
+            if is_whole || self.mark_partial(number) {
                 self.ledger.change(number, State::Unbacked, State::Preserved);
             }
         }
+    }
+
+    /// Marks a block as partial. Returns whether it was not marked before.
+    fn mark_partial(&mut self, number: usize) -> bool {
+        let is_new = self.partial.change_if(number, WHOLE, PARTIAL);
+        self.partial_count += usize::from(is_new);
+        is_new
     }
 
     /// Fills the holes in these blocks with memory.
@@ -72,13 +86,14 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
         numbers: RangeInclusive<usize>,
         file: &GrowingFile<BLOCK_SIZE>,
     ) -> Result<(), AllocErrorKind> {
-        if self.partial.is_empty() {
+        if self.partial_count == 0 {
             return Ok(());
         }
         for number in numbers {
-            if self.partial.contains(&number) {
+            if self.partial.get(number) == Some(PARTIAL) {
                 file.fill(Self::bytes_of(number..number + 1))?;
-                self.partial.remove(&number);
+                self.partial.change(number, PARTIAL, WHOLE);
+                self.partial_count -= 1;
             }
         }
         Ok(())
@@ -86,10 +101,14 @@ impl<const BLOCK_SIZE: usize> Blocks<BLOCK_SIZE> {
 
     /// Frees every preserved block and returns their number.
     pub(super) fn free_preserved(&mut self) -> usize {
-        let partial = core::mem::take(&mut self.partial);
-        for number in &partial {
-            self.ledger.change(*number, State::Preserved, State::Unbacked);
+        let partial_count = core::mem::take(&mut self.partial_count);
+        let mut first = 0;
+        for _ in 0..partial_count {
+            let Some(number) = self.partial.find(PARTIAL, first) else { break };
+            self.partial.change(number, PARTIAL, WHOLE);
+            self.ledger.change(number, State::Preserved, State::Unbacked);
+            first = number + 1;
         }
-        partial.len() + self.ledger.free_preserved()
+        partial_count + self.ledger.free_preserved()
     }
 }

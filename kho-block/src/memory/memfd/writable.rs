@@ -1,10 +1,11 @@
 //! A memfd whose blocks can be owned: opening and closing it.
 
-use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::SealFlags;
+use smallvec::SmallVec;
 
 use super::blocks::Blocks;
 use super::error::{FromFdError, MemfdError};
@@ -239,7 +240,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
             return Err(MemfdError::Length { len: file_len });
         }
         let mut blocks = Blocks::of_hole(len).map_err(|_| MemfdError::OutOfMemory)?;
-        let mut dumped = Vec::new();
+        let mut dumped = SmallVec::<[Range<usize>; MAX_DUMPED_RANGES + 1]>::new();
         file::for_each_backed(fd, len, |bytes| {
             blocks.add_backed(&bytes);
             if dumped.len() <= MAX_DUMPED_RANGES {
