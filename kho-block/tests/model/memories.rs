@@ -5,20 +5,20 @@ use kho_block::{FaultyMemory, HeapMemory, MemfdMemory, SealedMemfd};
 use crate::common::Countable;
 
 pub(crate) trait TestMemory: Countable + Sized {
-    /// What there is once the memory is sealed, and another like it.
+    /// The memory's form once it is sealed.
     type Sealed: kho_block::StableMemory;
 
-    /// Sets how many allocations succeed. `false`: this memory can't fail.
+    /// Sets how many allocations succeed. Returns `false` if this memory can't fail.
     fn set_budget(&self, _budget: usize) -> bool {
         false
     }
 
-    /// Drops the memory and opens what it left behind.
+    /// Drops the memory and opens its file again.
     fn reopen(self) -> Option<Self> {
         None
     }
 
-    /// Drops the memory and opens what it left behind for viewing.
+    /// Drops the memory and opens its file for viewing.
     fn seal(self) -> Option<Self::Sealed> {
         None
     }
