@@ -13,22 +13,22 @@ use kho_block::{ChainWalk, Entry, PhysAddr, RestoreError, SliceMemory};
 #[derive(Clone, Copy, Pod, Zeroable, Entry)]
 #[repr(C)]
 #[bytemuck(crate = "kho_block::bytemuck")]
-pub struct Range {
+pub struct MemoryRange {
     start: PhysAddr,
     len: u64,
 }
 
-/// Adds up the lengths in a chain of `Range`s in a dump, without an allocator.
+/// Adds up the lengths in a chain of `MemoryRange`s in a dump, without an allocator.
 ///
 /// # Errors
 /// The chain is not valid.
 pub fn total_len(dump: &[u8], base: PhysAddr, head: PhysAddr) -> Result<u64, RestoreError> {
     let memory = SliceMemory::<4096>::new_with_block_size(base, dump);
     let mut total = 0_u64;
-    for link in ChainWalk::new(&memory, head, size_of::<Range>()) {
+    for link in ChainWalk::new(&memory, head, size_of::<MemoryRange>()) {
         let link = link?;
         for index in 0..link.count {
-            if let Ok(range) = link.read_entry::<Range>(&memory, index) {
+            if let Ok(range) = link.read_entry::<MemoryRange>(&memory, index) {
                 total = total.saturating_add(range.len);
             }
         }
@@ -38,7 +38,7 @@ pub fn total_len(dump: &[u8], base: PhysAddr, head: PhysAddr) -> Result<u64, Res
 
 /// Writes and hands over a set on the heap.
 #[cfg(feature = "alloc")]
-pub fn round_trip(ranges: &[Range]) -> Option<usize> {
+pub fn round_trip(ranges: &[MemoryRange]) -> Option<usize> {
     let memory = kho_block::HeapMemory::new();
     let mut set = kho_block::BlockSet::new_in(&memory);
     set.writer().extend_from_slice(ranges).ok()?;
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn kho_total_len(dump: *const u8, len: usize, head: u64) -
 #[cfg(feature = "alloc")]
 #[unsafe(no_mangle)]
 extern "C" fn kho_round_trip() -> usize {
-    round_trip(&[Range { start: PhysAddr::NULL, len: 1 }]).unwrap_or(0)
+    round_trip(&[MemoryRange { start: PhysAddr::NULL, len: 1 }]).unwrap_or(0)
 }
 
 #[panic_handler]
