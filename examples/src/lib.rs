@@ -7,3 +7,8 @@ pub mod proc_table;
 pub mod program;
 pub mod progress;
 pub mod room;
+
+/// The example in the project's README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
