@@ -93,6 +93,23 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Chunks<'a, T, M> {
         Some(self.table.chunk(position))
     }
 
+    #[inline]
+    fn fold<B, F>(self, init: B, mut f: F) -> B
+    where
+        F: FnMut(B, Self::Item) -> B,
+    {
+        let Self { table, positions: Range { start, end } } = self;
+        let full = table.full_blocks().min(end);
+        let mut state = init;
+        for chunk in table.full_chunks(start.min(full)..full) {
+            state = f(state, chunk);
+        }
+        for position in start.max(full)..end {
+            state = f(state, table.chunk(position));
+        }
+        state
+    }
+
     fn count(self) -> usize {
         self.len()
     }

@@ -98,18 +98,12 @@ impl<'a, T: Entry, M: ReadMemory> Iterator for Iter<'a, T, M> {
         for entry in self.front {
             state = f(state, entry);
         }
-        for chunk in self.middle {
-            // One loop, written twice: the compiler optimizes the one of constant length better.
-            if chunk.len() == BlockTable::<T, M>::COUNT_PER_BLOCK {
-                for entry in &chunk[..BlockTable::<T, M>::COUNT_PER_BLOCK] {
-                    state = f(state, entry);
-                }
-            } else {
-                for entry in chunk {
-                    state = f(state, entry);
-                }
+        state = self.middle.fold(state, |mut state, chunk| {
+            for entry in chunk {
+                state = f(state, entry);
             }
-        }
+            state
+        });
         for entry in self.back {
             state = f(state, entry);
         }

@@ -1,6 +1,7 @@
 //! The table of a chain's blocks, in order, with the entries of each.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use smallvec::SmallVec;
@@ -122,11 +123,36 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     pub(crate) fn chunk(&self, position: usize) -> &[T] {
         assert!(position < self.linked, "the chain has no such block");
         let first = self.first_slot(position);
-        let len = self.count(position);
+        let len = if position < self.full_blocks() {
+            // A constant, which loops over entries profit from.
+            Self::COUNT_PER_BLOCK
+        } else {
+            self.start(position + 1) - self.start(position)
+        };
         // SAFETY: the block holds this many published entries (E2). They are valid, initialised and
         // aligned (E1), whatever value they have is a `T` (I5), and nobody changes them while
         // `self` is borrowed (E3).
         unsafe { core::slice::from_raw_parts(first.as_ptr(), len) }
+    }
+
+    /// Returns the number of linked blocks, from the first on, that are known to be full.
+    #[inline]
+    pub(crate) fn full_blocks(&self) -> usize {
+        if self.is_uniform() { self.linked.saturating_sub(1) } else { 0 }
+    }
+
+    /// Returns the entries of the blocks at these positions, all of which are known to be full. The
+    /// length of each slice is a constant, which loops over entries profit from.
+    #[inline]
+    pub(crate) fn full_chunks(&self, positions: Range<usize>) -> impl Iterator<Item = &[T]> {
+        assert!(positions.end <= self.full_blocks(), "a block may not be full");
+        positions.map(|position| {
+            let first = self.first_slot(position);
+            // SAFETY: in a uniform chain every linked block but the last holds this many published
+            // entries (E2), initialised (I1) and aligned (E1), which nobody changes while `self` is
+            // borrowed (E3).
+            unsafe { core::slice::from_raw_parts(first.as_ptr(), Self::COUNT_PER_BLOCK) }
+        })
     }
 
     /// Returns the position of the block that holds entry `index`, and the entry's index in that
@@ -165,10 +191,6 @@ impl<T: Entry, M: ReadMemory> BlockTable<T, M> {
     /// Returns the number of published entries in the linked block at `position`.
     #[inline]
     pub(super) fn count(&self, position: usize) -> usize {
-        if self.is_uniform() && position + 1 < self.linked {
-            // A constant, which loops over entries profit from.
-            return Self::COUNT_PER_BLOCK;
-        }
         self.start(position + 1) - self.start(position)
     }
 
