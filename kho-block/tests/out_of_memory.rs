@@ -1,4 +1,4 @@
-//! What happens when this process has no memory for tables: an error, and nothing has changed.
+//! When the process has no memory for a table, the call returns an error and changes nothing.
 //!
 //! An allocation that can't fail would end the process.
 #![allow(unsafe_code)]

@@ -13,7 +13,7 @@ pub trait Format<Live> {
     /// Name in results.
     const NAME: &'static str;
 
-    /// What [`prepare`](Self::prepare) makes before the freeze.
+    /// Buffers and files made by [`prepare`](Self::prepare), before the freeze.
     type Prepared;
 
     /// Buffers that are left when the file is written. Freeing them is not timed.

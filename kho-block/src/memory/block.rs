@@ -89,7 +89,8 @@ pub unsafe trait BlockMemory: ReadMemory {
     /// threads share holds its lock throughout. So the iterator must not call the memory.
     ///
     /// # Safety
-    /// The same as for [`free`](Self::free).
+    /// As for [`free`](Self::free), the caller must own each block that the iterator returns, and
+    /// gives it up.
     unsafe fn hand_over<I: Iterator<Item = NonNull<u8>>>(&self, blocks: I);
 
     /// Called by a set after each store that changes what its chain holds.

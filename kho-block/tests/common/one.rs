@@ -20,15 +20,19 @@ pub(crate) trait OneBlock: BlockMemory {
         Ok(claimed.0.expect("one block was asked for"))
     }
 
+    /// Frees one block.
+    ///
     /// # Safety
-    /// The same as for [`BlockMemory::free`].
+    /// The caller must own the block, and gives it up.
     unsafe fn free_one(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the same one.
         unsafe { self.free(iter::once(block)) }
     }
 
+    /// Hands one block over.
+    ///
     /// # Safety
-    /// The same as for [`BlockMemory::hand_over`].
+    /// The caller must own the block, and gives it up.
     unsafe fn hand_over_one(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the same one.
         unsafe { self.hand_over(iter::once(block)) }

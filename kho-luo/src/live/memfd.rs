@@ -415,7 +415,7 @@ impl Session {
     /// it.
     ///
     /// # Safety
-    /// The same as for [`MemfdMemory::from_fd`]: nobody else writes in the file until the memory is
+    /// As for [`MemfdMemory::from_fd`], nobody else may write in the file until the memory is
     /// dropped (invariant I4 of `kho_block`). The session returns the same file on every call, so
     /// nobody else may retrieve it from the session.
     pub unsafe fn retrieve_memfd<T: Entry, const BLOCK_SIZE: usize>(

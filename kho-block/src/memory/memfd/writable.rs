@@ -207,7 +207,7 @@ impl<const BLOCK_SIZE: usize> MemfdMemory<BLOCK_SIZE> {
     /// Returns an error in the same cases as [`from_fd`](Self::from_fd).
     ///
     /// # Safety
-    /// The same as for [`from_fd`](Self::from_fd).
+    /// As for [`from_fd`](Self::from_fd), nobody else may change the file while this memory exists.
     pub unsafe fn from_fd_with_max_len(fd: OwnedFd, max_len: usize) -> Result<Self, FromFdError> {
         Self::open(fd, |fd, len| SharedMap::new(fd, max_len.max(len)))
     }
